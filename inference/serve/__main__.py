@@ -1,0 +1,95 @@
+"""`python -m inference.serve`: serve one model folder. All settings are environment variables."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from types import FrameType
+
+import uvicorn
+from pydantic import ValidationError
+
+from inference.manifest import ManifestError
+from inference.serve import logs
+from inference.serve.app import create_app
+from inference.serve.encoder import DeviceError
+from inference.serve.metrics import Metrics
+from inference.serve.service import SelfTestFailed, Service
+from inference.serve.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+# Seconds between "no new connections" and closing idle ones, in which clients on kept connections are told to leave.
+LINGER = 0.3
+
+
+class Server(uvicorn.Server):
+    """Ends as an orchestrator expects: not ready at once, everything in flight answered, exit status 0."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM and SIGINT."""
+        self._service.drain()
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: object = None) -> None:
+        """Close the listeners, let kept connections finish and leave, then close what idles."""
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(LINGER)
+        await super().shutdown()
+
+
+def main() -> int:
+    """Serve until a signal. Returns the exit status."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for each in error.errors():
+            print(f"{'.'.join(map(str, each['loc'])).upper()}: {each['msg']}", file=sys.stderr)
+        return 2
+    logs.configure(settings.log_level, settings.log_format)
+    if settings.enable_cuda:
+        logger.warning("ENABLE_CUDA is set, but this image has no CUDA: serving on %s", settings.device)
+    try:
+        service = Service(settings, Metrics())
+    except ManifestError as error:
+        logger.critical("%s", error)
+        return 1
+    return _serve(settings, service)
+
+
+def _serve(settings: Settings, service: Service) -> int:
+    failures: list[BaseException] = []
+
+    def stop(error: BaseException) -> None:
+        expected = isinstance(error, ManifestError | DeviceError | SelfTestFailed)
+        logger.critical("cannot serve %s: %s", settings.model_folder, error, exc_info=None if expected else error)
+        failures.append(error)
+        server.should_exit = True
+
+    config = uvicorn.Config(
+        create_app(service, stop),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=settings.keep_alive,
+        timeout_graceful_shutdown=max(1, round(settings.shutdown_grace)),
+    )
+    server = Server(config, service)
+    # The server raises the signal once more when it is done; that must not be what ends the process.
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: None)
+    server.run()
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

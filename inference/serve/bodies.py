@@ -1,0 +1,59 @@
+"""Request bodies and the people who wait for an answer: reading within a limit, and noticing who left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
+
+from inference.serve.errors import TooLarge
+
+Answer = TypeVar("Answer")
+
+# Most answers are there sooner; watching costs a task, so it begins when an answer takes longer (seconds).
+WATCH_AFTER = 0.02
+
+
+async def read(request: Request, limit: int) -> bytes:
+    """The raw body, whatever its Content-Type says. Raises `TooLarge` as soon as the limit is passed."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limit:
+        raise TooLarge(f"the body has {announced} bytes, more than {limit} (MAX_BODY_BYTES)")
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise TooLarge(f"the body has more than {limit} bytes (MAX_BODY_BYTES)")
+        chunks.append(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def unless_gone(request: Request, answer: Awaitable[Answer]) -> Answer:
+    """Wait for the answer; when the client hangs up first, cancel it and raise `ClientDisconnect`.
+
+    The server below does not cancel handlers by itself.
+    """
+    task = asyncio.ensure_future(answer)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=WATCH_AFTER)
+        if done:
+            return task.result()
+        watcher = asyncio.ensure_future(_hung_up(request.receive))
+        try:
+            await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            watcher.cancel()
+        if task.done():
+            return task.result()
+        raise ClientDisconnect
+    finally:
+        task.cancel()
+
+
+async def _hung_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

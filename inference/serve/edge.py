@@ -1,0 +1,106 @@
+"""What every request passes on its way in and out: path, request id, metrics, access log, and the last catch.
+
+Plain ASGI, because this runs for each request.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from inference.serve import logs
+from inference.serve.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+access = logging.getLogger("inference.access")
+
+SLASHES = re.compile("/{2,}")
+REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+ErrorRenderer = Callable[[str, str, int], Response]
+
+
+class Edge:
+    """The outermost layer. `render_error(path, message, status)` gives an answer in the API's own shape."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        prefix: str,
+        metrics: Metrics,
+        render_error: ErrorRenderer,
+        is_draining: Callable[[], bool],
+        access_log: bool,
+    ) -> None:
+        self._app = app
+        self._prefix = prefix
+        self._metrics = metrics
+        self._render_error = render_error
+        self._is_draining = is_draining
+        self._access_log = access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope["path"] = clean_path(scope["path"], self._prefix)
+        identity = request_id(scope)
+        logs.request_id.set(identity)
+        started = time.perf_counter()
+        status = 0
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"].append((b"x-request-id", identity.encode()))
+                if self._is_draining():
+                    # The client shall open its next connection elsewhere instead of losing a request on this one.
+                    message["headers"].append((b"connection", b"close"))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_marked)
+        except Exception:
+            logger.exception("%s %s failed", scope["method"], scope["path"])
+            if not status:
+                message = f"the server failed; its log has the reason under request id {identity}"
+                await self._render_error(scope["path"], message, 500)(scope, receive, send_marked)
+        self._count(scope, status, time.perf_counter() - started)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "other")
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        self._metrics.requests.labels(route, method, status).inc()
+        self._metrics.request_seconds.labels(route).observe(seconds)
+        if self._access_log:
+            access.info("%s %s %d %.1f ms", scope["method"], scope["path"], status, seconds * 1000)
+
+
+def clean_path(path: str, prefix: str) -> str:
+    """The path with single slashes, without a trailing one and without the prefix."""
+    path = SLASHES.sub("/", path)
+    if len(path) > 1:
+        path = path.rstrip("/")
+    if prefix and (path == prefix or path.startswith(prefix + "/")):
+        path = path[len(prefix) :] or "/"
+    return path
+
+
+def request_id(scope: Scope) -> str:
+    """The client's `x-request-id` if it is harmless, else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            given = value.decode("latin-1")
+            if REQUEST_ID.fullmatch(given):
+                return str(given)
+    return uuid.uuid4().hex

@@ -1,0 +1,209 @@
+"""The server's life: loading → ready → draining, and what happens when inference breaks.
+
+    loading ──→ ready ⇄ unhealthy ──→ failed
+       │          │
+       └→ failed  └→ draining
+
+`unhealthy`: several batches failed in a row. The examples are tried again until they pass. `failed`: they do not, or a
+batch never came back: only a new process can help, so `live` fails and the orchestrator makes one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from inference import manifest as manifests
+from inference.manifest import Manifest
+from inference.serve.batcher import Admission
+from inference.serve.embedder import Embedder, Work
+from inference.serve.encoder import Encoder, Execution
+from inference.serve.errors import NotReady, ServiceError
+from inference.serve.images import PictureLimits
+from inference.serve.metrics import Metrics
+from inference.serve.resources import usable_cpus
+from inference.serve.settings import Settings
+from inference.serve.texts import TextPreparer
+from inference.serve.vectors import normalise
+
+logger = logging.getLogger(__name__)
+
+State = Literal["loading", "ready", "unhealthy", "failed", "draining"]
+
+FAILURES_UNTIL_UNHEALTHY = 3
+RECOVERY_TRIES = 5
+WATCH_SECONDS = 1.0
+
+# A server's vectors for the manifest's examples against the original library's. Conversion holds bf16 to 0.999; below
+# this the machine computes something else.
+SMALLEST_COSINE = 0.99
+
+
+class SelfTestFailed(RuntimeError):
+    """This machine's vectors for the examples are not the original library's."""
+
+
+class Service:
+    """One model, from folder to answers. `embedder` may be used once the state is ready."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        """Read the manifest. Raises `ManifestError` for a folder that cannot be served."""
+        self.settings = settings
+        self.metrics = metrics
+        self.manifest = _override(manifests.read(settings.model_folder), settings)
+        self.state: State = "loading"
+        self.reason = "the model is loading"
+        self.execution = execution(settings)
+        self.precision = "unknown"
+        self._embedder: Embedder | None = None
+        self._recovery_tries = 0
+        metrics.ready.set_function(lambda: self.is_ready)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests are taken."""
+        return self.state == "ready"
+
+    @property
+    def embedder(self) -> Embedder:
+        """Raises `NotReady` until the model is loaded. While draining it still answers."""
+        if self._embedder is None or self.state in ("loading", "failed"):
+            raise NotReady(self.reason)
+        return self._embedder
+
+    async def load(self) -> None:
+        """Verify, compile and warm up through the whole path. Raises what makes the folder or device unusable."""
+        started = time.monotonic()
+        self._embedder = await asyncio.to_thread(self._build)
+        await self.self_test(self._embedder)
+        if self.state == "loading":
+            self._to("ready", "")
+        logger.info(
+            "%s ready after %.1f s on %s (%s, %d threads, %d streams)",
+            self.manifest.tag,
+            time.monotonic() - started,
+            self.execution.device,
+            self.precision,
+            self.execution.threads,
+            self.execution.parallel,
+        )
+
+    async def watch(self) -> None:
+        """Look after the workers until cancelled."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            await self._look()
+
+    def drain(self) -> None:
+        """Not ready from now on; what is in flight is finished."""
+        self._to("draining", "the server is shutting down")
+
+    def close(self) -> None:
+        """Let go of all threads."""
+        if self._embedder is not None:
+            self._embedder.close()
+
+    async def self_test(self, embedder: Embedder) -> None:
+        """Run the manifest's examples through the whole path. Raises `SelfTestFailed` for wrong vectors."""
+        for example in self.manifest.examples:
+            embed = embedder.embed_texts if example.modality == "text" else embedder.embed_pictures
+            vector = (await embed([example.content]))[0]
+            cosine = float(np.dot(*normalise(np.array([vector, example.vector], dtype=np.float32))))
+            if cosine < SMALLEST_COSINE:
+                raise SelfTestFailed(
+                    f"an example {example.modality} gives a vector at cosine {cosine:.4f} to the original library's; "
+                    f"at least {SMALLEST_COSINE} is needed (DEVICE={self.execution.device}, precision {self.precision})"
+                )
+
+    async def _look(self) -> None:
+        embedder = self._embedder
+        if embedder is None or self.state not in ("ready", "unhealthy"):
+            return
+        if any(batcher.longest_run > self.settings.stall_seconds for batcher in embedder.batchers):
+            self._to("failed", f"a batch has been running for more than {self.settings.stall_seconds:g} s")
+        elif any(batcher.failures_in_row >= FAILURES_UNTIL_UNHEALTHY for batcher in embedder.batchers):
+            self._to("unhealthy", "inference failed several times in a row")
+            await self._recover(embedder)
+        else:
+            self._recovery_tries = 0
+            self._to("ready", "")
+
+    async def _recover(self, embedder: Embedder) -> None:
+        self._recovery_tries += 1
+        try:
+            await self.self_test(embedder)
+        except (ServiceError, SelfTestFailed) as error:
+            logger.warning("try %d of %d to recover: %s", self._recovery_tries, RECOVERY_TRIES, error)
+            if self._recovery_tries >= RECOVERY_TRIES:
+                self._to("failed", "inference keeps failing")
+
+    def _to(self, state: State, reason: str) -> None:
+        if state != self.state:
+            logger.log(logging.INFO if state in ("ready", "draining") else logging.ERROR, "%s %s", state, reason)
+        self.state, self.reason = state, reason
+
+    def _build(self) -> Embedder:
+        folder, manifest, settings = self.settings.model_folder, self.manifest, self.settings
+        manifests.verify_files(folder, manifest, checksums=settings.verify_checksums)
+        encoders = {name: Encoder(folder, tower, self.execution) for name, tower in manifest.towers.items()}
+        self.precision = next(iter(encoders.values())).precision
+        text, image = manifest.text, manifest.image
+        return Embedder(
+            manifest,
+            text=(TextPreparer(folder, text, manifest.towers[text.tower]), encoders[text.tower]) if text else None,
+            image=(image, encoders[image.tower]) if image else None,
+            limits=PictureLimits(settings.max_picture_bytes, settings.max_picture_pixels),
+            work=_work(settings, self.execution),
+            metrics=self.metrics,
+        )
+
+
+def execution(settings: Settings) -> Execution:
+    """How towers run, from the settings and the machine."""
+    return Execution(
+        device=settings.device.upper(),
+        precision=settings.precision,
+        threads=settings.threads or usable_cpus(),
+        streams=settings.streams,
+        cache=writable(settings.cache_dir),
+    )
+
+
+def writable(folder: Path | None) -> Path | None:
+    """The folder, made if need be; None (and a line in the log) where it cannot be written, as in a read-only image."""
+    if folder is None:
+        return None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        logger.info("no cache of compiled models: %s: %s (CACHE_DIR)", folder, error.strerror)
+        return None
+    return folder
+
+
+def _work(settings: Settings, how: Execution) -> Work:
+    return Work(
+        workers=how.parallel,
+        prepare_threads=how.threads,
+        picture_batch=settings.picture_batch,
+        text_batch=settings.text_batch,
+        text_tokens=settings.text_batch_tokens,
+        admission=Admission(settings.max_queue, settings.max_wait),
+    )
+
+
+def _override(manifest: Manifest, settings: Settings) -> Manifest:
+    if settings.normalise is not None:
+        manifest = replace(manifest, normalise=settings.normalise)
+    if settings.exif_orientation is not None and manifest.image is not None:
+        manifest = replace(manifest, image=replace(manifest.image, exif_orientation=settings.exif_orientation))
+    return manifest

@@ -1,0 +1,151 @@
+"""Preparing pictures: pixel by pixel what transformers and open_clip do, and a sentence for everything that is broken."""
+
+import base64
+import io
+import warnings
+
+import numpy as np
+import open_clip.transform
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from transformers import CLIPImageProcessorPil
+
+from inference.manifest import ImageSpec
+from inference.serve.errors import BadInput, ClientError, TooLarge
+from inference.serve.images import PictureLimits, decode_base64, prepare
+from tests import pictures
+
+SIDE = 32
+TRANSFORMERS = ImageSpec("image", SIDE, SIDE, "shortest", transparency="white")
+OPEN_CLIP = ImageSpec(
+    "image", SIDE, SIDE, "shortest", crop_rounding="half_even", convert_rgb="after_resize", transparency="drop"
+)
+SQUASH = ImageSpec("image", SIDE, SIDE, "squash", interpolation="bilinear", convert_rgb="after_resize")
+
+GOOD = pictures.good()
+
+
+def by_transformers(data: bytes) -> np.ndarray:
+    processor = CLIPImageProcessorPil(
+        size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}, do_rescale=False, do_normalize=False
+    )
+    out = processor(Image.open(io.BytesIO(data)), return_tensors="np")["pixel_values"][0]
+    return np.moveaxis(out, 0, -1)
+
+
+def by_open_clip(data: bytes, mode: str = "shortest", interpolation: str = "bicubic") -> np.ndarray:
+    transform = open_clip.transform.image_transform(
+        SIDE, is_train=False, mean=(0, 0, 0), std=(1, 1, 1), resize_mode=mode, interpolation=interpolation
+    )
+    floats = transform(Image.open(io.BytesIO(data))).numpy()
+    return np.moveaxis(floats * 255, 0, -1).round().astype(np.uint8)
+
+
+def allowed_difference(data: bytes) -> int:
+    """Beyond a ratio of 16 only the part that is kept gets resized, which may round differently."""
+    width, height = Image.open(io.BytesIO(data)).size
+    return 1 if max(width, height) > 16 * min(width, height) else 0
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_every_kind_of_picture_as_transformers_does(name: str) -> None:
+    ours = prepare(GOOD[name], TRANSFORMERS)
+    assert ours.shape == (SIDE, SIDE, 3)
+    assert ours.dtype == np.uint8
+    theirs = by_transformers(GOOD[name]).astype(int)
+    assert np.abs(ours - theirs).max() <= allowed_difference(GOOD[name])
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_every_kind_of_picture_as_open_clip_does(name: str) -> None:
+    ours = prepare(GOOD[name], OPEN_CLIP)
+    assert np.abs(ours - by_open_clip(GOOD[name]).astype(int)).max() <= allowed_difference(GOOD[name])
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_squashed_pictures_as_open_clip_does(name: str) -> None:
+    assert np.array_equal(prepare(GOOD[name], SQUASH), by_open_clip(GOOD[name], "squash", "bilinear"))
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 3))
+def test_every_size_as_the_originals_do(width: int, height: int, seed: int) -> None:
+    data = pictures.encode(pictures.noise((width, height), seed), "PNG")
+    difference = allowed_difference(data)
+    assert np.abs(prepare(data, TRANSFORMERS) - by_transformers(data).astype(int)).max() <= difference
+    assert np.abs(prepare(data, OPEN_CLIP) - by_open_clip(data).astype(int)).max() <= difference
+
+
+def test_an_endless_strip_costs_no_memory() -> None:
+    data = pictures.encode(pictures.noise((1, 60_000)), "PNG")
+    assert prepare(data, ImageSpec("image", 224, 224, "shortest")).shape == (224, 224, 3)
+
+
+def test_exif_orientation_is_a_choice() -> None:
+    turned = ImageSpec("image", SIDE, SIDE, "squash", exif_orientation=True)
+    plain = ImageSpec("image", SIDE, SIDE, "squash")
+    rotated = GOOD["jpeg rotated"]
+    assert np.array_equal(prepare(rotated, plain), prepare(GOOD["jpeg"], plain))
+    upright = Image.open(io.BytesIO(GOOD["jpeg"])).transpose(Image.Transpose.ROTATE_270)
+    expected = np.asarray(upright.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+    assert np.array_equal(prepare(rotated, turned), expected)
+
+
+@pytest.mark.parametrize("name", pictures.broken())
+def test_broken_files_get_a_sentence(name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(ClientError) as error:
+            prepare(pictures.broken()[name], TRANSFORMERS)
+    assert error.value.status in (413, 422)
+    assert len(error.value.message) > 20
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_give_pixels_or_a_client_error(data: bytes) -> None:
+    try:
+        assert prepare(data, TRANSFORMERS).shape == (SIDE, SIDE, 3)
+    except ClientError:
+        pass
+
+
+@given(st.data())
+def test_any_damage_gives_pixels_or_a_client_error(data: st.DataObject) -> None:
+    file = bytearray(GOOD[data.draw(st.sampled_from(sorted(GOOD)))])
+    for _ in range(data.draw(st.integers(1, 5))):
+        file[data.draw(st.integers(0, len(file) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(1, len(file)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            assert prepare(bytes(file[:cut]), TRANSFORMERS).shape == (SIDE, SIDE, 3)
+        except ClientError:
+            pass
+
+
+def test_limits_hold_before_anything_is_decoded() -> None:
+    with pytest.raises(TooLarge, match="MAX_PICTURE_PIXELS"):
+        prepare(GOOD["png"], TRANSFORMERS, PictureLimits(pixels=100))
+    with pytest.raises(TooLarge, match="MAX_PICTURE_BYTES"):
+        prepare(GOOD["png"], TRANSFORMERS, PictureLimits(file_bytes=100))
+    with pytest.raises(TooLarge, match="MAX_PICTURE_BYTES"):
+        decode_base64("A" * 1000, PictureLimits(file_bytes=100))
+
+
+@given(st.binary(max_size=300), st.integers(0, 3), st.booleans(), st.booleans())
+def test_base64_in_all_its_spellings(data: bytes, spaces: int, padded: bool, url_safe: bool) -> None:
+    text = (base64.urlsafe_b64encode(data) if url_safe else base64.b64encode(data)).decode()
+    if not padded:
+        text = text.rstrip("=")
+    for at in range(spaces):
+        where = len(text) * (at + 1) // 4
+        text = text[:where] + " \n\t\r"[at] + text[where:]
+    assert decode_base64(text) == data
+    assert decode_base64(f"data:image/png;base64,{text}") == data
+
+
+@pytest.mark.parametrize("text", ["%%%%", "abcde", "aGVsbG8=x", "ünïcode", "data:image/png,abc", "data:abc", "a"])
+def test_what_is_no_base64_is_refused(text: str) -> None:
+    with pytest.raises(BadInput, match="base64"):
+        decode_base64(text)

@@ -1,0 +1,18 @@
+"""Serving has no torch: stated by the import contracts, and looked for in a fresh interpreter."""
+
+import subprocess
+import sys
+
+BUILD_TIME = ("torch", "torchvision", "transformers", "open_clip", "sentence_transformers", "timm", "inference.convert")
+
+
+def test_the_server_imports_nothing_that_builds_models() -> None:
+    code = (
+        "import sys, pkgutil, importlib, inference.serve as serve\n"
+        "for module in pkgutil.walk_packages(serve.__path__, 'inference.serve.'):\n"
+        "    importlib.import_module(module.name)\n"
+        "print(*sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "inference.serve.dialects.weaviate" in out
+    assert not [name for name in out if name in BUILD_TIME or name.startswith("inference.convert")]

@@ -1,0 +1,157 @@
+"""A toy model: two graphs of a few KB instead of mocks, so that tests run the real encoder on real files.
+
+A picture's vector depends on its colours and on where they are; a text's on its tokens, not on its padding. Both can be
+computed by hand, see `text_vector` and `image_vector`.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+from openvino import opset15 as op
+from PIL import Image
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from inference.manifest import (
+    FILE_NAME,
+    SCHEMA,
+    Example,
+    ImageSpec,
+    Manifest,
+    OutputSpec,
+    Source,
+    TensorSpec,
+    TextSpec,
+    TowerSpec,
+    sha256,
+)
+
+SIDE = 8
+DIMENSIONS = 16
+MAX_LENGTH = 12
+WORDS = ("<pad>", "<s>", "</s>", "<unk>", *"a the red green blue dark light cat dog bird sun sea one two three".split())
+
+TEXT = TextSpec(tower="text", max_length=MAX_LENGTH, pad_id=0, clean=("collapse_whitespace", "lower"))
+IMAGE = ImageSpec(tower="image", height=SIDE, width=SIDE, resize="shortest")
+
+
+def _weights(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+TEXT_WEIGHTS = _weights(1, len(WORDS), DIMENSIONS)
+IMAGE_WEIGHTS = _weights(2, SIDE * SIDE * 3, DIMENSIONS)
+
+
+def text_tower(dimensions: int = DIMENSIONS) -> ov.Model:
+    """ids, mask (B, L) → the sum of the tokens' vectors (B, D)."""
+    ids = op.parameter([-1, -1], ov.Type.i64, name="input_ids")
+    mask = op.parameter([-1, -1], ov.Type.i64, name="attention_mask")
+    rows = op.gather(op.constant(TEXT_WEIGHTS[:, :dimensions]), ids, op.constant(0))
+    weights = op.unsqueeze(op.convert(mask, "f32"), op.constant(2))
+    return ov.Model([op.reduce_sum(op.multiply(rows, weights), op.constant(1), False)], [ids, mask], "toy_text")
+
+
+def image_tower(dimensions: int = DIMENSIONS) -> ov.Model:
+    """pixels (B, SIDE, SIDE, 3) → a linear map of them, scaled to 0..1 (B, D)."""
+    pixels = op.parameter([-1, SIDE, SIDE, 3], ov.Type.u8, name="pixels")
+    flat = op.reshape(op.convert(pixels, "f32"), op.constant([-1, SIDE * SIDE * 3]), False)
+    scaled = op.divide(flat, op.constant(np.float32(255)))
+    return ov.Model(
+        [op.matmul(scaled, op.constant(IMAGE_WEIGHTS[:, :dimensions]), False, False)], [pixels], "toy_image"
+    )
+
+
+def tokenizer() -> Tokenizer:
+    """One token per known word."""
+    toy = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
+    toy.normalizer = normalizers.NFC()
+    toy.pre_tokenizer = pre_tokenizers.Whitespace()
+    toy.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)])
+    return toy
+
+
+def text_vector(text: str, dimensions: int = DIMENSIONS) -> np.ndarray:
+    """What the text tower gives, at unit length, float32 (dimensions,)."""
+    words = [word if word in WORDS else "<unk>" for word in text.lower().split()][: MAX_LENGTH - 2]
+    ids = [WORDS.index(word) for word in ("<s>", *words, "</s>")]
+    return _unit(TEXT_WEIGHTS[ids, :dimensions].sum(axis=0))
+
+
+def image_vector(image: Image.Image, dimensions: int = DIMENSIONS) -> np.ndarray:
+    """What the image tower gives for a picture of SIDE by SIDE pixels, at unit length, float32 (dimensions,)."""
+    flat = np.asarray(image.convert("RGB"), dtype=np.float32).reshape(-1) / 255
+    return _unit(flat @ IMAGE_WEIGHTS[:, :dimensions])
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / np.linalg.norm(vector)
+
+
+def picture(seed: int = 0, size: tuple[int, int] = (SIDE, SIDE)) -> Image.Image:
+    """A picture of noise."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def png(image: Image.Image) -> bytes:
+    """The picture as a PNG file."""
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def b64(data: bytes) -> str:
+    """Standard base64."""
+    return base64.b64encode(data).decode()
+
+
+def write(folder: Path, *, tag: str = "toy", dimensions: int = DIMENSIONS) -> Path:
+    """Write the toy's model folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ov.save_model(text_tower(dimensions), folder / "text.xml", compress_to_fp16=False)
+    ov.save_model(image_tower(dimensions), folder / "image.xml", compress_to_fp16=False)
+    tokenizer().save(str(folder / "tokenizer.json"))
+    files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != FILE_NAME}
+    (folder / FILE_NAME).write_text(manifest(files, tag, dimensions).to_json())
+    return folder
+
+
+def manifest(files: dict[str, str], tag: str = "toy", dimensions: int = DIMENSIONS) -> Manifest:
+    """The toy's manifest."""
+    outputs = (OutputSpec("vector", dimensions),)
+    ids, mask = TensorSpec("input_ids", "i64", (None, None)), TensorSpec("attention_mask", "i64", (None, None))
+    example = picture(99)
+    return Manifest(
+        schema=SCHEMA,
+        tag=tag,
+        family="toy",
+        sources=(Source("tests/toy.py"),),
+        licence="Apache-2.0",
+        languages=("en",),
+        dimensions=dimensions,
+        normalise=True,
+        precision="fp32",
+        towers={
+            "text": TowerSpec("text.xml", (ids, mask), outputs),
+            "image": TowerSpec("image.xml", (TensorSpec("pixels", "u8", (None, SIDE, SIDE, 3)),), outputs),
+        },
+        image=IMAGE,
+        text=TEXT,
+        parity={"f32": {"text": {"smallest_cosine": 1.0}, "image": {"smallest_cosine": 1.0}}},
+        examples=(
+            Example("text", "a red cat", tuple(map(float, text_vector("a red cat", dimensions)))),
+            Example("image", b64(png(example)), tuple(map(float, image_vector(example, dimensions)))),
+        ),
+        files=files,
+    )
+
+
+if __name__ == "__main__":
+    import sys
+
+    print(write(Path(sys.argv[1])))
