@@ -169,7 +169,7 @@ def parse(text: str | bytes) -> Manifest:
         raise ManifestError(f"{FILE_NAME} is not a JSON object")
     if data.get("schema") != SCHEMA:
         raise ManifestError(
-            f"{FILE_NAME} has schema {data.get('schema')!r}, this version reads schema {SCHEMA}; convert the model again"
+            f"{FILE_NAME} has schema {data.get('schema')!r}, this version reads {SCHEMA}; convert the model again"
         )
     manifest: Manifest = _decode(Manifest, data, FILE_NAME)
     _check(manifest)

@@ -39,7 +39,7 @@ def test_keys_with_defaults_may_be_missing(plain: Manifest) -> None:
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [
-        ({"schema": 2}, "schema 2, this version reads schema 1"),
+        ({"schema": 2}, "schema 2, this version reads 1"),
         ({"schema": None}, "schema None"),
         ({"dimensions": "512"}, "dimensions is not of type int"),
         ({"dimensions": True}, "dimensions is not of type int"),
@@ -48,7 +48,10 @@ def test_keys_with_defaults_may_be_missing(plain: Manifest) -> None:
         ({"towers": {}}, "names the tower 'image', which it does not describe"),
         ({"image": None, "text": None}, "describes neither texts nor pictures"),
         ({"files": {}}, "without a checksum"),
-        ({"files": {n: "0" for n in ("text.xml", "image.xml", "tokenizer.json", "../x")}}, "outside the model folder"),
+        (
+            {"files": dict.fromkeys(("text.xml", "image.xml", "tokenizer.json", "../"), "0")},
+            "outside the model folder",
+        ),
         ({"text": {"tower": "text"}}, "text has no 'max_length'"),
         ({"sources": [3]}, "sources[0] is not an object"),
     ],

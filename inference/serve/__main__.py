@@ -80,10 +80,12 @@ def _serve(settings: Settings, service: Service) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=settings.keep_alive,
         timeout_graceful_shutdown=max(1, round(settings.shutdown_grace)),
     )
     server = Server(config, service)
+    logger.info("%s on http://%s:%d%s", service.manifest.tag, settings.host, settings.port, settings.url_prefix)
     # The server raises the signal once more when it is done; that must not be what ends the process.
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: None)

@@ -50,5 +50,4 @@ class Meta:
             "streams": service.execution.parallel,
             "state": service.state,
         }
-        truncated = int(service.metrics.truncated._value.get())
-        return {**self._fixed, "execution": run, "truncated_texts": truncated}
+        return {**self._fixed, "execution": run, "truncated_texts": service.metrics.truncated_texts}

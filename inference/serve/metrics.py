@@ -20,13 +20,15 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.requests = self._counter("http_requests", "Requests answered", "route", "method", "status")
-        self.request_seconds = self._histogram("http_request_seconds", "From first byte to answer", SECONDS, "route")
+        self.request_seconds = self._histogram("http_request_duration_seconds", "From head to answer", SECONDS, "route")
         self.items = self._counter("items", "Texts and pictures turned into vectors", "modality")
         self.deduplicated = self._counter("deduplicated_items", "Equal items of a request", "modality")
         self.truncated = self._counter("truncated_texts", "Texts longer than the model takes")
-        self.prepare_seconds = self._histogram("prepare_seconds", "Decoding or tokenising an item", SECONDS, "modality")
+        self.prepare_seconds = self._histogram(
+            "prepare_duration_seconds", "Decoding or tokenising an item", SECONDS, "modality"
+        )
         self.wait_seconds = self._histogram("queue_wait_seconds", "From queued to taken by a worker", SECONDS, "tower")
-        self.encode_seconds = self._histogram("encode_seconds", "Inference of one batch", SECONDS, "tower")
+        self.encode_seconds = self._histogram("inference_duration_seconds", "Inference of one batch", SECONDS, "tower")
         self.batch_items = self._histogram("batch_items", "Items in one batch", BATCH_SIZES, "tower")
         self.queue_items = self._gauge("queue_items", "Items that wait for a worker", "tower")
         self.admitted_items = self._gauge("admitted_items", "Items that were let in and are not answered yet", "tower")
@@ -40,6 +42,11 @@ class Metrics:
         """Read the queue's lengths when they are asked for, not on the hot path."""
         self.queue_items.labels(tower).set_function(waiting)
         self.admitted_items.labels(tower).set_function(admitted)
+
+    @property
+    def truncated_texts(self) -> int:
+        """How many texts were cut so far."""
+        return int(next(iter(self.truncated.collect())).samples[0].value)
 
     def render(self) -> bytes:
         """Prometheus' text format."""

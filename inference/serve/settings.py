@@ -24,7 +24,9 @@ class Settings(BaseSettings):
 
     host: str = Field(default="0.0.0.0", description="Address to listen on")
     port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on")
-    url_prefix: str = Field(default="", description="Path prefix under which everything is served as well, such as `/clip`")
+    url_prefix: str = Field(
+        default="", description="Path prefix under which everything is served as well, such as `/clip`"
+    )
 
     tag: str = Field(default=DEMO, description="Which converted model to serve: `demo`, or a folder under `models/`")
     model_dir: Path | None = Field(default=None, description="The model folder itself; wins over `TAG`")
@@ -35,14 +37,17 @@ class Settings(BaseSettings):
         default=None, description="Vectors at unit length; default: as the model's recipe says (true for all of ours)"
     )
     exif_orientation: bool | None = Field(
-        default=None, description="Turn pictures as their EXIF data says; default: as the original library does (it does not)"
+        default=None,
+        description="Turn pictures as their EXIF data says; default: as the original library does (it does not)",
     )
 
     device: str = Field(default="CPU", description="OpenVINO device: `CPU`, `GPU`, `GPU.n`, `NPU` or `AUTO`")
     precision: Literal["auto", "f32", "bf16", "f16"] = Field(
         default="auto", description="Arithmetic; `auto`: bf16 where the CPU is fast at it, else f32 (f16 on a GPU)"
     )
-    threads: int = Field(default=0, ge=0, description="CPU threads; 0: what the affinity mask and the cgroup quota allow")
+    threads: int = Field(
+        default=0, ge=0, description="CPU threads; 0: what the affinity mask and the cgroup quota allow"
+    )
     streams: int = Field(default=0, ge=0, description="Batches that run side by side; 0: chosen from the threads")
     cache_dir: Path | None = Field(
         default=Path("~/.cache/multi2vec-openvino"),
@@ -51,7 +56,9 @@ class Settings(BaseSettings):
 
     picture_batch: int = Field(default=32, ge=1, description="Most pictures in one batch")
     text_batch: int = Field(default=64, ge=1, description="Most texts in one batch")
-    text_batch_tokens: int = Field(default=2048, ge=1, description="Most tokens in one batch of texts, padding included")
+    text_batch_tokens: int = Field(
+        default=2048, ge=1, description="Most tokens in one batch of texts, padding included"
+    )
 
     max_body_bytes: int = Field(default=128 * MIB, ge=1, description="Largest request body")
     max_items: int = Field(default=4096, ge=1, description="Most texts and pictures in one request")
@@ -63,14 +70,22 @@ class Settings(BaseSettings):
     max_wait: float = Field(
         default=45.0, gt=0, description="Seconds that an answer may take by estimate; beyond it requests get 503"
     )
-    keep_alive: int = Field(default=120, ge=1, description="Seconds that an idle connection is kept (Weaviate keeps 90)")
+    keep_alive: int = Field(
+        default=120, ge=1, description="Seconds that an idle connection is kept (Weaviate keeps 90)"
+    )
     shutdown_grace: float = Field(default=30.0, ge=0, description="Seconds for requests in flight after SIGTERM")
-    stall_seconds: float = Field(default=120.0, gt=0, description="A batch that runs longer than this makes `live` fail")
+    stall_seconds: float = Field(
+        default=120.0, gt=0, description="A batch that runs longer than this makes `live` fail"
+    )
 
-    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least severe log level shown")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe log level shown"
+    )
     log_format: Literal["text", "json"] = Field(default="text", description="Log lines for people, or JSON objects")
     access_log: bool = Field(default=False, description="Log every request")
-    enable_cuda: bool = Field(default=False, description="Set by Weaviate's chart; here it only warns: there is no CUDA")
+    enable_cuda: bool = Field(
+        default=False, description="Set by Weaviate's chart; here it only warns: there is no CUDA"
+    )
 
     @field_validator("url_prefix")
     @classmethod

@@ -57,11 +57,15 @@ class TextPreparer:
         """The text's tokens behind the prompt of that name (default: the spec's own).
 
         A text longer than the model takes is cut at the end, as the original library does it; the end token stays.
+        Raises `BadInput` for what is no text, and for a prompt that is not there.
         """
         text = self._prefix(prompt) + text
         for step in self._clean:
             text = step(text)
-        encoding = self._tokenizer.encode(text)
+        try:
+            encoding = self._tokenizer.encode(text)
+        except TypeError:
+            raise BadInput("a text is not valid Unicode: it holds half of a surrogate pair") from None
         return Tokens(np.array(encoding.ids, dtype=np.int64), bool(encoding.overflowing))
 
     def collate(self, items: Sequence[Tokens]) -> dict[str, Ids]:

@@ -93,7 +93,7 @@ def test_equal_items_are_computed_once_and_answered_everywhere(rig: Rig) -> None
         assert np.array_equal(out[0], out[2])
         assert np.array_equal(out[0], out[3])
         np.testing.assert_allclose(out[1], toy.image_vector(toy.picture(2)), atol=1e-5)
-        assert rig.metrics.deduplicated.labels("image")._value.get() == 2
+        assert 'multi2vec_deduplicated_items_total{modality="image"} 2.0' in rig.metrics.render().decode()
 
     asyncio.run(main())
 
@@ -176,6 +176,6 @@ def test_long_texts_are_cut_and_counted(rig: Rig) -> None:
     async def main() -> None:
         short, long = await rig.embedder.embed_texts(["red " * 10, "red " * 5000])
         np.testing.assert_allclose(short, long, atol=1e-6)
-        assert rig.metrics.truncated._value.get() == 1
+        assert rig.metrics.truncated_texts == 1
 
     asyncio.run(main())

@@ -255,7 +255,9 @@ def test_mixed_load_with_bad_pictures_in_between(server: Server, clients: int) -
     async def one(client: httpx.AsyncClient, seed: int) -> None:
         for turn in range(6):
             if (seed + turn) % 3 == 0:
-                bad = await client.post(server.url + "/vectorize", json={"images": [broken[(seed + turn) % len(broken)]]})
+                bad = await client.post(
+                    server.url + "/vectorize", json={"images": [broken[(seed + turn) % len(broken)]]}
+                )
                 assert bad.status_code == 422
             text = f"red {toy.WORDS[4 + seed % 10]} sun"
             answer = await client.post(server.url + "/vectorize", json={"texts": [text], "images": [good[seed]]})

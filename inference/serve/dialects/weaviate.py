@@ -7,7 +7,7 @@ the string under `error`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -49,9 +49,7 @@ def router(service: Service) -> APIRouter:
         embedder = service.embedder
         wanted = parse(await bodies.read(request, settings.max_body_bytes))
         check(wanted, settings.max_items, service.manifest.tag)
-        texts, pictures = await bodies.unless_gone(
-            request, _both(embedder, wanted.texts or [], wanted.images or [])
-        )
+        texts, pictures = await bodies.unless_gone(request, _both(embedder, wanted.texts or [], wanted.images or []))
         return answer({"textVectors": texts, "imageVectors": pictures})
 
     async def get_meta() -> Response:
@@ -103,13 +101,11 @@ def check(wanted: VectorizeRequest, most: int, tag: str) -> None:
 async def _both(embedder: Embedder, texts: Sequence[str], pictures: Sequence[str]) -> tuple[Vectors, Vectors]:
     if not texts or not pictures:
         return await embedder.embed_texts(texts), await embedder.embed_pictures(pictures)
-    jobs: list[Awaitable[Vectors]] = [
-        asyncio.ensure_future(embedder.embed_texts(texts)),
-        asyncio.ensure_future(embedder.embed_pictures(pictures)),
-    ]
+    first = asyncio.ensure_future(embedder.embed_texts(texts))
+    second = asyncio.ensure_future(embedder.embed_pictures(pictures))
     try:
-        text_vectors, picture_vectors = await asyncio.gather(*jobs)
+        text_vectors, picture_vectors = await asyncio.gather(first, second)
         return text_vectors, picture_vectors
     finally:
-        for job in jobs:
-            job.cancel()  # type: ignore[attr-defined]
+        first.cancel()
+        second.cancel()

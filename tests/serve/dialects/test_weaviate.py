@@ -1,4 +1,4 @@
-"""The wire contract of Weaviate's modules, against the real server; with it the checks of the reference's smoke test."""
+"""The contract of Weaviate's modules, against the real server; and the checks of the reference's smoke test."""
 
 import http.client
 import json
@@ -53,7 +53,8 @@ class TestVectorize:
         assert len(json.loads(body)["textVectors"]) == 1
 
     @pytest.mark.parametrize(
-        "body", ["{}", '{"texts": null, "images": null}', '{"texts": [], "images": []}', '{"images": null, "x": {"y": 1}}']
+        "body",
+        ["{}", '{"texts": null, "images": null}', '{"texts": [], "images": []}', '{"images": null, "x": {"y": 1}}'],
     )
     def test_missing_null_and_empty_lists(self, server: Server, body: str) -> None:
         status, answer = raw(server, "POST", "/vectorize", body.encode())
@@ -184,8 +185,9 @@ class TestRoutes:
             'multi2vec_queue_items{tower="text"} 0.0',
             'multi2vec_queue_wait_seconds_count{tower="image"}',
             'multi2vec_batch_items_count{tower="text"}',
-            'multi2vec_prepare_seconds_count{modality="image"}',
-            'multi2vec_encode_seconds_count{tower="image"}',
+            'multi2vec_prepare_duration_seconds_count{modality="image"}',
+            'multi2vec_inference_duration_seconds_count{tower="image"}',
+            'multi2vec_http_request_duration_seconds_count{route="/vectorize"}',
             "multi2vec_truncated_texts_total",
             'multi2vec_deduplicated_items_total{modality="image"}',
             "multi2vec_ready 1.0",

@@ -1,0 +1,150 @@
+"""Health: what breaks, what recovers, what only a new process can help."""
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from inference import manifest as manifests
+from inference.serve import service as services
+from inference.serve.encoder import Encoder
+from inference.serve.errors import EncodeFailed, NotReady
+from inference.serve.metrics import Metrics
+from inference.serve.service import SelfTestFailed, Service
+from inference.serve.settings import Settings
+from tests import toy
+
+
+class Fragile(Encoder):
+    """An encoder that fails, hangs or lies on demand."""
+
+    failing: ClassVar[bool] = False
+    lying: ClassVar[bool] = False
+    open: ClassVar[threading.Event] = threading.Event()
+
+    def encode(self, inputs: Mapping[str, Any]) -> Any:
+        if Fragile.failing:
+            raise EncodeFailed("on demand")
+        assert Fragile.open.wait(20)
+        vectors = super().encode(inputs)
+        return np.roll(vectors, 1, axis=1) if Fragile.lying else vectors
+
+
+@pytest.fixture
+def service(toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Service:
+    monkeypatch.setattr(services, "Encoder", Fragile)
+    monkeypatch.setattr(services, "WATCH_SECONDS", 0.01)
+    Fragile.failing = Fragile.lying = False
+    Fragile.open.set()
+    return Service(Settings(model_dir=toy_folder, cache_dir=None, stall_seconds=0.2, precision="f32"), Metrics())
+
+
+async def until(service: Service, state: str) -> None:
+    for _ in range(500):
+        if service.state == state:
+            return
+        await asyncio.sleep(0.01)
+    raise TimeoutError(f"{service.state} instead of {state}")
+
+
+def test_loading_then_ready_then_draining(service: Service) -> None:
+    async def main() -> None:
+        with pytest.raises(NotReady, match="the model is loading"):
+            _ = service.embedder
+        await service.load()
+        assert service.is_ready
+        assert len(await service.embedder.embed_texts(["cat"])) == 1
+        service.drain()
+        assert not service.is_ready
+        assert len(await service.embedder.embed_texts(["cat"])) == 1
+        service.close()
+
+    asyncio.run(main())
+
+
+def test_failures_in_a_row_make_it_unready_and_it_recovers(service: Service) -> None:
+    async def main() -> None:
+        await service.load()
+        watch = asyncio.create_task(service.watch())
+        Fragile.failing = True
+        for _ in range(3):
+            with pytest.raises(EncodeFailed):
+                await service.embedder.embed_texts(["cat"])
+        await until(service, "unhealthy")
+        Fragile.failing = False
+        await until(service, "ready")
+        assert len(await service.embedder.embed_texts(["cat"])) == 1
+        watch.cancel()
+
+    asyncio.run(main())
+
+
+def test_what_does_not_recover_fails_for_good(service: Service) -> None:
+    async def main() -> None:
+        await service.load()
+        watch = asyncio.create_task(service.watch())
+        Fragile.failing = True
+        for _ in range(3):
+            with pytest.raises(EncodeFailed):
+                await service.embedder.embed_pictures([toy.png(toy.picture())])
+        await until(service, "failed")
+        with pytest.raises(NotReady, match="keeps failing"):
+            _ = service.embedder
+        watch.cancel()
+
+    asyncio.run(main())
+
+
+def test_a_batch_that_never_comes_back_fails_for_good(service: Service) -> None:
+    async def main() -> None:
+        await service.load()
+        watch = asyncio.create_task(service.watch())
+        Fragile.open.clear()
+        job = asyncio.ensure_future(service.embedder.embed_texts(["cat"]))
+        await until(service, "failed")
+        assert "has been running for more than 0.2 s" in service.reason
+        Fragile.open.set()
+        await job
+        watch.cancel()
+
+    asyncio.run(main())
+
+
+def test_wrong_vectors_are_found_at_the_start(service: Service) -> None:
+    async def main() -> None:
+        Fragile.lying = True
+        with pytest.raises(SelfTestFailed, match="an example text gives a vector at cosine"):
+            await service.load()
+        assert service.state == "loading"
+
+    asyncio.run(main())
+
+
+def test_settings_can_override_the_manifest(toy_folder: Path) -> None:
+    async def main() -> None:
+        settings = Settings(model_dir=toy_folder, cache_dir=None, normalise=False, exif_orientation=True)
+        service = Service(settings, Metrics())
+        assert service.manifest.image
+        assert service.manifest.image.exif_orientation
+        await service.load()
+        vector = (await service.embedder.embed_texts(["cat"]))[0]
+        assert np.linalg.norm(vector) > 1.5
+        service.close()
+
+    asyncio.run(main())
+
+
+def test_a_folder_that_cannot_be_written_means_no_cache(tmp_path: Path) -> None:
+    assert services.writable(tmp_path / "new") == tmp_path / "new"
+    (tmp_path / "file").touch()
+    assert services.writable(tmp_path / "file" / "cache") is None
+    assert services.writable(None) is None
+
+
+def test_a_broken_folder_is_refused_before_listening(tmp_path: Path) -> None:
+    with pytest.raises(manifests.ManifestError):
+        Service(Settings(model_dir=tmp_path), Metrics())
