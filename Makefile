@@ -39,10 +39,10 @@ bench: $(FULL)/.done  ## Measure against the ceiling of this machine and against
 	$(FULL)/bin/python -m tests.benchmarks --json "$(JSON)"
 
 e2e: $(FULL)/.done  ## A real Weaviate server in front of the service
-	$(FULL)/bin/python -m pytest --override-ini addopts="--strict-markers -ra" tests/e2e
+	$(FULL)/bin/python -m pytest tests/e2e
 
 e2e-all: $(FULL)/.done  ## The same, with older Weaviate versions as well
-	$(FULL)/bin/python -m pytest --override-ini addopts="--strict-markers -ra" tests/e2e --weaviate-versions all
+	$(FULL)/bin/python -m pytest tests/e2e --weaviate-versions all
 
 train-demo: $(FULL)/.done  ## Train the demo model anew and convert it
 	$(FULL)/bin/python -m images.demo.train

@@ -11,6 +11,7 @@ batch never came back: only a new process can help, so `live` fails and the orch
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from dataclasses import replace
@@ -63,6 +64,7 @@ class Service:
         self.precision = "unknown"
         self._embedder: Embedder | None = None
         self._recovery_tries = 0
+        self._loaded = asyncio.Event()
         metrics.ready.set_function(lambda: self.is_ready)
 
     @property
@@ -70,9 +72,12 @@ class Service:
         """Whether requests are taken."""
         return self.state == "ready"
 
-    @property
-    def embedder(self) -> Embedder:
-        """Raises `NotReady` until the model is loaded. While draining it still answers."""
+    async def embedder(self) -> Embedder:
+        """The way to vectors. While the model is loading, wait for it: Weaviate never asks twice, so a request that
+        arrives early is better answered late. Draining, it still answers. Raises `NotReady`."""
+        if self.state == "loading":
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._loaded.wait(), self.settings.max_wait)
         if self._embedder is None or self.state in ("loading", "failed"):
             raise NotReady(self.reason)
         return self._embedder
@@ -80,19 +85,18 @@ class Service:
     async def load(self) -> None:
         """Verify, compile and warm up through the whole path. Raises what makes the folder or device unusable."""
         started = time.monotonic()
-        self._embedder = await asyncio.to_thread(self._build)
-        await self.self_test(self._embedder)
+        try:
+            self._embedder = await asyncio.to_thread(self._build)
+            await self.self_test(self._embedder)
+        except Exception as error:
+            self._to("failed", f"the model cannot be loaded: {error}")
+            raise
+        finally:
+            self._loaded.set()
+        how = self.execution
+        reason = f"{how.device}, {self.precision}, {how.threads} threads, {how.parallel} streams"
         if self.state == "loading":
-            self._to("ready", "")
-        logger.info(
-            "%s ready after %.1f s on %s (%s, %d threads, %d streams)",
-            self.manifest.tag,
-            time.monotonic() - started,
-            self.execution.device,
-            self.precision,
-            self.execution.threads,
-            self.execution.parallel,
-        )
+            self._to("ready", f"after {time.monotonic() - started:.1f} s ({reason})")
 
     async def watch(self) -> None:
         """Look after the workers until cancelled."""
@@ -132,7 +136,7 @@ class Service:
             await self._recover(embedder)
         else:
             self._recovery_tries = 0
-            self._to("ready", "")
+            self._to("ready", "all workers are well")
 
     async def _recover(self, embedder: Embedder) -> None:
         self._recovery_tries += 1
@@ -145,7 +149,8 @@ class Service:
 
     def _to(self, state: State, reason: str) -> None:
         if state != self.state:
-            logger.log(logging.INFO if state in ("ready", "draining") else logging.ERROR, "%s %s", state, reason)
+            level = logging.INFO if state in ("ready", "draining") else logging.ERROR
+            logger.log(level, "%s is %s: %s", self.manifest.tag, state, reason)
         self.state, self.reason = state, reason
 
     def _build(self) -> Embedder:

@@ -53,14 +53,16 @@ async def until(service: Service, state: str) -> None:
 
 def test_loading_then_ready_then_draining(service: Service) -> None:
     async def main() -> None:
-        with pytest.raises(NotReady, match="the model is loading"):
-            _ = service.embedder
+        early = asyncio.ensure_future(service.embedder())
+        await asyncio.sleep(0.05)
+        assert not early.done()
         await service.load()
         assert service.is_ready
-        assert len(await service.embedder.embed_texts(["cat"])) == 1
+        assert await early is await service.embedder()
+        assert len(await (await service.embedder()).embed_texts(["cat"])) == 1
         service.drain()
         assert not service.is_ready
-        assert len(await service.embedder.embed_texts(["cat"])) == 1
+        assert len(await (await service.embedder()).embed_texts(["cat"])) == 1
         service.close()
 
     asyncio.run(main())
@@ -73,11 +75,11 @@ def test_failures_in_a_row_make_it_unready_and_it_recovers(service: Service) -> 
         Fragile.failing = True
         for _ in range(3):
             with pytest.raises(EncodeFailed):
-                await service.embedder.embed_texts(["cat"])
+                await (await service.embedder()).embed_texts(["cat"])
         await until(service, "unhealthy")
         Fragile.failing = False
         await until(service, "ready")
-        assert len(await service.embedder.embed_texts(["cat"])) == 1
+        assert len(await (await service.embedder()).embed_texts(["cat"])) == 1
         watch.cancel()
 
     asyncio.run(main())
@@ -90,10 +92,10 @@ def test_what_does_not_recover_fails_for_good(service: Service) -> None:
         Fragile.failing = True
         for _ in range(3):
             with pytest.raises(EncodeFailed):
-                await service.embedder.embed_pictures([toy.png(toy.picture())])
+                await (await service.embedder()).embed_pictures([toy.png(toy.picture())])
         await until(service, "failed")
         with pytest.raises(NotReady, match="keeps failing"):
-            _ = service.embedder
+            await service.embedder()
         watch.cancel()
 
     asyncio.run(main())
@@ -104,7 +106,7 @@ def test_a_batch_that_never_comes_back_fails_for_good(service: Service) -> None:
         await service.load()
         watch = asyncio.create_task(service.watch())
         Fragile.open.clear()
-        job = asyncio.ensure_future(service.embedder.embed_texts(["cat"]))
+        job = asyncio.ensure_future((await service.embedder()).embed_texts(["cat"]))
         await until(service, "failed")
         assert "has been running for more than 0.2 s" in service.reason
         Fragile.open.set()
@@ -119,7 +121,9 @@ def test_wrong_vectors_are_found_at_the_start(service: Service) -> None:
         Fragile.lying = True
         with pytest.raises(SelfTestFailed, match="an example text gives a vector at cosine"):
             await service.load()
-        assert service.state == "loading"
+        assert service.state == "failed"
+        with pytest.raises(NotReady, match="cannot be loaded"):
+            await service.embedder()
 
     asyncio.run(main())
 
@@ -131,7 +135,7 @@ def test_settings_can_override_the_manifest(toy_folder: Path) -> None:
         assert service.manifest.image
         assert service.manifest.image.exif_orientation
         await service.load()
-        vector = (await service.embedder.embed_texts(["cat"]))[0]
+        vector = (await (await service.embedder()).embed_texts(["cat"]))[0]
         assert np.linalg.norm(vector) > 1.5
         service.close()
 

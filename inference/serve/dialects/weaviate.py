@@ -15,7 +15,6 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from inference.serve import bodies
-from inference.serve.embedder import Embedder
 from inference.serve.errors import BadRequest, TooLarge, Unsupported
 from inference.serve.meta import Meta
 from inference.serve.service import Service
@@ -46,10 +45,9 @@ def router(service: Service) -> APIRouter:
     meta = Meta(service)
 
     async def vectorize(request: Request) -> Response:
-        embedder = service.embedder
         wanted = parse(await bodies.read(request, settings.max_body_bytes))
         check(wanted, settings.max_items, service.manifest.tag)
-        texts, pictures = await bodies.unless_gone(request, _both(embedder, wanted.texts or [], wanted.images or []))
+        texts, pictures = await bodies.unless_gone(request, _vectors(service, wanted.texts or [], wanted.images or []))
         return answer({"textVectors": texts, "imageVectors": pictures})
 
     async def get_meta() -> Response:
@@ -98,7 +96,8 @@ def check(wanted: VectorizeRequest, most: int, tag: str) -> None:
         raise TooLarge(f"the request has {items} texts and pictures, more than {most} (MAX_ITEMS)")
 
 
-async def _both(embedder: Embedder, texts: Sequence[str], pictures: Sequence[str]) -> tuple[Vectors, Vectors]:
+async def _vectors(service: Service, texts: Sequence[str], pictures: Sequence[str]) -> tuple[Vectors, Vectors]:
+    embedder = await service.embedder()
     if not texts or not pictures:
         return await embedder.embed_texts(texts), await embedder.embed_pictures(pictures)
     first = asyncio.ensure_future(embedder.embed_texts(texts))
