@@ -1,0 +1,19 @@
+"""What can stop a conversion. Each message is a sentence for the person who started it."""
+
+from __future__ import annotations
+
+
+class ConversionError(Exception):
+    """The model cannot be converted; nothing was written."""
+
+
+class RecipeError(ConversionError):
+    """A recipe is not there, or says something that it must not."""
+
+
+class SourceError(ConversionError):
+    """The checkpoint cannot be had, or is not what the recipe says."""
+
+
+class ParityError(ConversionError):
+    """The served vectors would differ from the original library's."""

@@ -1,0 +1,95 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from inference.convert import recipe
+from inference.convert.errors import RecipeError
+from inference.convert.recipe import FolderSource, HubSource, OpenClipSource
+
+PLAIN = """
+family = "clip"
+licence = "mit"
+[source]
+repository = "owner/name"
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    (folder / "tag.toml").write_text(text)
+    return folder
+
+
+def test_every_recipe_of_the_repository_can_be_read() -> None:
+    read = {tag: recipe.read(tag) for tag in recipe.tags()}
+    assert len(read) >= 9
+    for each in read.values():
+        assert each.licence
+        assert each.languages
+        assert each.description.endswith(".")
+
+
+def test_a_recipe_says_what_the_file_says(tmp_path: Path) -> None:
+    read = recipe.read("tag", write(tmp_path, PLAIN))
+    assert (read.tag, read.family, read.licence, read.normalise) == ("tag", "clip", "mit", True)
+    assert read.sources == {"model": HubSource("owner/name", None)}
+
+
+def test_the_kinds_of_sources() -> None:
+    assert recipe.read("demo").sources == {"model": FolderSource("images/demo/checkpoint")}
+    assert recipe.read("ViT-B-16-laion2b_s34b_b88k").sources["model"] == OpenClipSource("ViT-B-16", "laion2b_s34b_b88k")
+    two = recipe.read("sentence-transformers-clip-ViT-B-32-multilingual-v1").sources
+    assert set(two) == {"images", "texts"}
+
+
+def test_an_unknown_tag_lists_the_tags() -> None:
+    with pytest.raises(RecipeError, match=r"no recipe for 'clop'.*demo.*openai-clip-vit-base-patch32"):
+        recipe.read("clop")
+
+
+def test_a_tag_is_no_path(tmp_path: Path) -> None:
+    write(tmp_path, PLAIN)
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    with pytest.raises(RecipeError, match="no recipe"):
+        recipe.read("../tag", inside)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (PLAIN.replace("licence", "license"), "unknown key 'license'"),
+        (PLAIN + 'revison = "main"\n', r"source has the unknown key 'revison'; allowed are repository, revision"),
+        (PLAIN.replace('licence = "mit"', ""), "has no 'licence'"),
+        (PLAIN.replace('"mit"', "3"), "licence is not a string"),
+        ('languages = "en"' + PLAIN, "languages is not a list of strings"),
+        ("languages = [1]" + PLAIN, "languages is not a list of strings"),
+        ('normalise = "no"' + PLAIN, "normalise is not true or false"),
+        ('tag = "other"' + PLAIN, "unknown key 'tag'"),
+        ('family = "clip"\nlicence = "mit"\n', r"has no table \[source\]"),
+        ('family = "clip"\nlicence = "mit"\n[source]\nurl = "x"\n', "needs a repository"),
+        (
+            'family = "clip"\nlicence = "mit"\n[source.images]\nrepository = "x"\n',
+            r"\[source.images\] and \[source.texts\]",
+        ),
+        ("family =", "is not TOML"),
+    ],
+)
+def test_a_wrong_recipe_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        recipe.read("tag", write(tmp_path, text))
+
+
+def test_an_unknown_family_lists_the_families(tmp_path: Path) -> None:
+    from inference.convert import families
+
+    read = recipe.read("tag", write(tmp_path, PLAIN.replace('"clip"', '"clop"')))
+    with pytest.raises(RecipeError, match="'clop'; there are: clip, open_clip, sentence_transformers"):
+        families.load(read, None)
+
+
+def test_pinned_revisions_are_commits() -> None:
+    for tag in recipe.tags():
+        table = tomllib.loads((recipe.RECIPES / f"{tag}.toml").read_text())
+        revision = table["source"].get("revision")
+        assert revision is None or len(revision) == 40
