@@ -181,7 +181,9 @@ def read(folder: Path) -> Manifest:
     try:
         text = (folder / FILE_NAME).read_bytes()
     except OSError as error:
-        raise ManifestError(f"{folder} is not a model folder: {FILE_NAME}: {error.strerror}") from None
+        raise ManifestError(
+            f"{folder} is not a model folder ({FILE_NAME}: {error.strerror}); python -m inference.convert makes one"
+        ) from None
     return parse(text)
 
 

@@ -85,6 +85,9 @@ def _metrics_endpoint(service: Service) -> Callable[[], Response]:
 
 async def _service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
+    if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("%s", error, exc_info=None if error.is_logged else error)
+        error.is_logged = True
     response = render_error(request.url.path, error.message, error.status)
     if error.retry_after is not None:
         response.headers["retry-after"] = str(error.retry_after)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,6 @@ import openvino as ov
 
 from inference.manifest import TowerSpec
 from inference.serve.errors import EncodeFailed
-
-logger = logging.getLogger(__name__)
 
 Vectors = npt.NDArray[np.float32]
 Precision = Literal["auto", "f32", "bf16", "f16"]
@@ -61,7 +58,6 @@ class Encoder:
         if execution.cache is not None:
             core.set_property({"CACHE_DIR": str(execution.cache)})
         self.precision = resolve_precision(core, execution)
-        self._tower = tower
         self._model = core.compile_model(
             str(folder / tower.file), execution.device, _properties(execution, self.precision)
         )
@@ -81,7 +77,6 @@ class Encoder:
             # The buffer belongs to the request and is overwritten by its next inference.
             return np.array(request.get_output_tensor(0).data, dtype=np.float32)
         except Exception as error:
-            logger.exception("inference failed", extra={"tower": self._tower.file})
             request = self._model.create_infer_request()
             raise EncodeFailed("inference failed; the server's log has the reason") from error
         finally:

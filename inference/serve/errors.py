@@ -28,6 +28,8 @@ class ServiceError(Exception):
 
     status = 500
     retry_after: int | None = None
+    # One failed batch is the failure of many requests; its traceback is logged for the first of them.
+    is_logged = False
 
     @property
     def message(self) -> str:

@@ -68,7 +68,9 @@ class Settings(BaseSettings):
     )
     max_queue: int = Field(default=4096, ge=1, description="Most items in hand per tower; beyond it requests get 503")
     max_wait: float = Field(
-        default=45.0, gt=0, description="Seconds that an answer may take by estimate; beyond it requests get 503"
+        default=45.0,
+        gt=0,
+        description="Seconds that an answer may take, by estimate or while the model loads; beyond it requests get 503",
     )
     keep_alive: int = Field(
         default=120, ge=1, description="Seconds that an idle connection is kept (Weaviate keeps 90)"
