@@ -13,8 +13,9 @@ import pytest
 from weaviate import WeaviateClient
 from weaviate.collections import Collection
 
-from tests.e2e.service import Service, serving
 from tests.e2e.weaviate_server import DEFAULT_VERSION, NoWeaviate, Server, weaviate_server
+from tests.server import Server as Service
+from tests.server import serving
 
 OLDER_VERSIONS = ("1.29.0", "1.27.0")
 

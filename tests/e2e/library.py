@@ -9,7 +9,7 @@ import numpy as np
 from weaviate.classes.config import DataType, Property
 from weaviate.collections import Collection
 
-from tests.e2e.service import Vectors
+from tests.server import Vectors
 
 PROPERTIES = [Property(name="title", data_type=DataType.TEXT), Property(name="image", data_type=DataType.BLOB)]
 

@@ -15,8 +15,9 @@ from tests import toy
 from tests.e2e.conftest import Create, StartWeaviate
 from tests.e2e.library import PROPERTIES, SMALLEST_COSINE, cosine, load, titles, vectors_by_title
 from tests.e2e.pictures import scenes
-from tests.e2e.service import Service, serving
 from tests.e2e.weaviate_server import Server
+from tests.server import Server as Service
+from tests.server import serving
 
 PREFIX = "/embeddings/clip"
 
@@ -40,7 +41,7 @@ class Late:
 @pytest.fixture(scope="module")
 def late(start_weaviate: StartWeaviate) -> Iterator[Late]:
     """Start Weaviate, watch it wait, then start the service."""
-    with serving(prefix=PREFIX, start=False) as service:
+    with serving(start=False, URL_PREFIX=PREFIX) as service:
         environment = {"ENABLE_MODULES": "multi2vec-clip", "CLIP_INFERENCE_API": service.url}
         with start_weaviate(environment=environment, wait=False, own=True) as server:
             deadline = time.monotonic() + PATIENCE_SECONDS

@@ -15,8 +15,9 @@ from weaviate.exceptions import WeaviateQueryError
 from tests.e2e.conftest import Create
 from tests.e2e.library import PROPERTIES, SMALLEST_COSINE, cosine, load, titles, vectors_by_title
 from tests.e2e.pictures import Picture, scenes
-from tests.e2e.service import Service, serving
 from tests.e2e.weaviate_server import Server
+from tests.server import Server as Service
+from tests.server import serving
 
 WAIT_SECONDS = 30.0
 

@@ -16,7 +16,8 @@ from weaviate.collections import Collection
 from tests.e2e.conftest import Create, Figure
 from tests.e2e.library import PROPERTIES, SMALLEST_COSINE, certainty, cosine, load, titles, vector_of, vectors_by_title
 from tests.e2e.pictures import scenes
-from tests.e2e.service import Service, Vectors
+from tests.server import Server as Service
+from tests.server import Vectors
 
 pytestmark = [
     pytest.mark.any_version,

@@ -10,7 +10,7 @@ import pytest
 import weaviate
 
 from images.demo.scenes import HELD_OUT, Item, Scene, caption, render
-from tests.e2e.service import ROOT
+from tests.server import ROOT
 from tests.e2e.weaviate_server import Server
 
 README = ROOT / "README.md"

@@ -12,7 +12,7 @@ from weaviate.collections import Collection
 from tests.e2e.conftest import Create, Figure
 from tests.e2e.library import PROPERTIES, SMALLEST_COSINE, certainty, cosine, load, recall, titles, vectors_by_title
 from tests.e2e.pictures import Picture, scenes
-from tests.e2e.service import Service
+from tests.server import Server as Service
 
 pytestmark = pytest.mark.any_version
 

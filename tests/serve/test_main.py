@@ -8,37 +8,31 @@ import socket
 import threading
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from inference import manifest as manifests
 from tests import pictures, toy
-from tests.server import Server, serving, start
+from tests.server import Server, launched, serving
 
 # Each takes the server a few hundredths of a second.
 LARGE = [toy.b64(pictures.encode(pictures.noise((3000, 2000), seed), "JPEG")) for seed in range(20)]
-
-
-def ended(server: Server) -> tuple[int, str]:
-    """Exit status and log of a server that ends by itself."""
-    assert server.process.stderr is not None
-    with server.process.stderr:
-        return server.process.wait(30), server.process.stderr.read()
 
 
 class TestStart:
     def test_a_damaged_folder_is_refused_with_one_sentence(self, tmp_path: Path) -> None:
         folder = toy.write(tmp_path)
         (folder / "image.bin").write_bytes(b"x" * 12288)
-        status, log = ended(start(folder))
+        with launched(folder) as server:
+            status, log = server.ended()
         assert status == 1
         assert "image.bin does not have the checksum" in log
         assert "Traceback" not in log
 
     def test_a_missing_folder(self, tmp_path: Path) -> None:
-        status, log = ended(start(tmp_path / "nothing"))
+        with launched(tmp_path / "nothing") as server:
+            status, log = server.ended()
         assert status == 1
         assert "is not a model folder" in log
         assert "Traceback" not in log
@@ -48,36 +42,40 @@ class TestStart:
         data = json.loads((folder / manifests.FILE_NAME).read_text())
         data["examples"][1]["vector"] = data["examples"][1]["vector"][::-1]
         (folder / manifests.FILE_NAME).write_text(json.dumps(data))
-        status, log = ended(start(folder))
+        with launched(folder) as server:
+            status, log = server.ended()
         assert status == 1
         assert "an example image gives a vector at cosine" in log
 
     def test_an_absent_device_lists_those_there(self, toy_folder: Path) -> None:
-        status, log = ended(start(toy_folder, DEVICE="GPU.3"))
+        with launched(toy_folder, DEVICE="GPU.3") as server:
+            status, log = server.ended()
         assert status == 1
         assert re.search(r"DEVICE=GPU\.3 is not there; this machine has .*CPU", log)
         assert "Traceback" not in log
 
     def test_a_wrong_setting(self, toy_folder: Path) -> None:
-        status, log = ended(start(toy_folder, MAX_ITEMS="many"))
+        with launched(toy_folder, MAX_ITEMS="many") as server:
+            status, log = server.ended()
         assert status == 2
         assert log.startswith("MAX_ITEMS: ")
 
     def test_a_port_in_use(self, toy_folder: Path, server: Server) -> None:
-        status, log = ended(start(toy_folder, PORT=urlsplit(server.url).port))
+        with launched(toy_folder, PORT=server.port) as server:
+            status, log = server.ended()
         assert status != 0
         assert "address already in use" in log
 
     def test_cuda_on_an_image_without_it_warns_and_serves(self, toy_folder: Path) -> None:
         with serving(toy_folder, ENABLE_CUDA=1) as server:
-            assert server.vectorize(texts=["cat"]).status_code == 200
-            server.terminate()
+            assert server.post(texts=["cat"]).status_code == 200
+            server.stop()
             assert server.log().count("ENABLE_CUDA") == 1
 
     def test_json_logs_carry_the_request_id(self, toy_folder: Path) -> None:
         with serving(toy_folder, LOG_FORMAT="json", ACCESS_LOG=1) as server:
             httpx.get(server.url + "/meta", headers={"x-request-id": "find-me"})
-            server.terminate()
+            server.stop()
             lines = [json.loads(line) for line in server.log().splitlines()]
         assert any(line["request_id"] == "find-me" and "GET /meta 200" in line["message"] for line in lines)
 
@@ -92,29 +90,23 @@ class TestLife:
         data = json.loads((folder / manifests.FILE_NAME).read_text())
         data["files"]["ballast.bin"] = "0"
         (folder / manifests.FILE_NAME).write_text(json.dumps(data))
-        server = start(folder)
-        try:
+        with launched(folder) as server:
             server.wait("/.well-known/live")
             assert server.get("/.well-known/ready").json() == {"error": "the model is loading"}
-            assert server.get("/meta").json()["execution"]["state"] == "loading"
+            assert server.meta()["execution"]["state"] == "loading"  # type: ignore[index]
             # Weaviate never asks twice, so an early request waits; here until it turns out that loading failed.
-            answer = server.vectorize(texts=["cat"])
+            answer = server.post(texts=["cat"])
             assert answer.status_code == 503
             assert "ballast.bin" in answer.json()["error"]
             assert answer.headers["retry-after"] == "1"
-        finally:
-            status, log = ended(server)
+            status, log = server.ended()
         assert status == 1
         assert "ballast.bin" in log
 
     def test_a_request_that_comes_early_is_answered_late(self, toy_folder: Path) -> None:
-        server = start(toy_folder)
-        try:
+        with launched(toy_folder) as server:
             server.wait("/.well-known/live")
-            assert server.vectorize(texts=["cat"]).status_code == 200
-        finally:
-            server.terminate()
-            ended(server)
+            assert server.post(texts=["cat"]).status_code == 200
 
     def test_meta_and_live_answer_under_load(self, toy_folder: Path) -> None:
         with serving(toy_folder) as server:
@@ -153,12 +145,12 @@ class TestLife:
             for answer in refused:
                 assert "MAX_QUEUE" in answer.json()["error"]
                 assert int(answer.headers["retry-after"]) >= 1
-            assert server.vectorize(images=LARGE[:1]).status_code == 200
+            assert server.post(images=LARGE[:1]).status_code == 200
 
     def test_a_client_that_hangs_up_frees_its_items(self, toy_folder: Path) -> None:
         with serving(toy_folder, THREADS=1) as server:
             body = json.dumps({"images": LARGE}).encode()
-            with socket.create_connection(("127.0.0.1", urlsplit(server.url).port or 0)) as connection:
+            with socket.create_connection(("127.0.0.1", server.port)) as connection:
                 connection.sendall(
                     b"POST /vectorize HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
                 )
@@ -168,7 +160,7 @@ class TestLife:
             done = re.search(r'multi2vec_batch_items_sum\{tower="image"\} (\d+)', server.get("/metrics").text)
             assert done
             assert int(done[1]) < 20
-            assert server.vectorize(texts=["cat"]).status_code == 200
+            assert server.post(texts=["cat"]).status_code == 200
 
 
 def wait_for(server: Server, line: str) -> None:
@@ -209,7 +201,7 @@ class TestEnd:
                     answered.append(1)
 
         with serving(toy_folder) as server:
-            threads = [threading.Thread(target=client, args=[urlsplit(server.url).port]) for _ in range(16)]
+            threads = [threading.Thread(target=client, args=[server.port]) for _ in range(16)]
             for thread in threads:
                 thread.start()
             while len(answered) < 200:
@@ -223,7 +215,7 @@ class TestEnd:
     def test_not_ready_at_once_and_what_is_in_flight_is_finished(self, toy_folder: Path) -> None:
         with serving(toy_folder, THREADS=1) as server:
             answers: list[httpx.Response] = []
-            thread = threading.Thread(target=lambda: answers.append(server.vectorize(images=LARGE)))
+            thread = threading.Thread(target=lambda: answers.append(server.post(images=LARGE)))
             thread.start()
             wait_for(server, 'multi2vec_admitted_items{tower="image"} 20.0')
             with httpx.Client() as kept:
@@ -239,7 +231,7 @@ class TestEnd:
 
     def test_the_grace_is_bounded(self, toy_folder: Path) -> None:
         with serving(toy_folder, SHUTDOWN_GRACE=1) as server:
-            port = urlsplit(server.url).port or 0
+            port = server.port
             with socket.create_connection(("127.0.0.1", port)) as stuck:
                 stuck.sendall(b"POST /vectorize HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
                 time.sleep(0.2)
