@@ -10,8 +10,8 @@ import pytest
 import weaviate
 
 from images.demo.scenes import HELD_OUT, Item, Scene, caption, render
-from tests.server import ROOT
 from tests.e2e.weaviate_server import Server
+from tests.server import ROOT
 
 README = ROOT / "README.md"
 MARK = "<!-- test: weaviate -->"
