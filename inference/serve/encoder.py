@@ -15,6 +15,10 @@ import openvino as ov
 from inference.manifest import TowerSpec
 from inference.serve.errors import EncodeFailed
 
+# OpenVINO's binding sets up numpy with the first array of the process; two threads that hand it theirs at the same time
+# would wait for each other for ever.
+ov.Tensor(np.zeros(1, dtype=np.uint8))
+
 Vectors = npt.NDArray[np.float32]
 Precision = Literal["auto", "f32", "bf16", "f16"]
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from inference import manifest as manifests
 from inference.manifest import Manifest
+from inference.serve import memory
 from inference.serve.batcher import Admission
 from inference.serve.embedder import Embedder, Work
 from inference.serve.encoder import Encoder, Execution
@@ -88,6 +89,7 @@ class Service:
         try:
             self._embedder = await asyncio.to_thread(self._build)
             await self.self_test(self._embedder)
+            await asyncio.to_thread(memory.release)
         except Exception as error:
             self._to("failed", f"the model cannot be loaded: {error}")
             raise
