@@ -12,10 +12,11 @@ import uvicorn
 from pydantic import ValidationError
 
 from inference.manifest import ManifestError
-from inference.serve import logs
+from inference.serve import logs, memory
 from inference.serve.app import create_app
 from inference.serve.encoder import DeviceError
 from inference.serve.metrics import Metrics
+from inference.serve.resources import usable_cpus
 from inference.serve.service import SelfTestFailed, Service
 from inference.serve.settings import Settings
 
@@ -54,6 +55,7 @@ def main() -> int:
             print(f"{'.'.join(map(str, each['loc'])).upper()}: {each['msg']}", file=sys.stderr)
         return 2
     logs.configure(settings.log_level, settings.log_format)
+    memory.limit_arenas(usable_cpus())
     if settings.enable_cuda:
         logger.warning("ENABLE_CUDA is set, but this image has no CUDA: serving on %s", settings.device)
     try:

@@ -1,8 +1,9 @@
 """Forms batches out of items that wait, and runs them on threads. Knows no machine learning.
 
-There is no batching window: an idle worker takes what waits at once, and while all workers are busy the next batches
-collect. Items of all requests meet here. A batch is formed out of items of similar size, because each is padded to the
-largest beside it.
+There is no batching window: an idle batcher starts with the first item at once, and while all workers are busy the
+next batches collect. Only a worker that has just finished, while another one is still at work, waits a moment for
+company: the clients that it answered are about to send as much again, and batches would crumble without. Items of all
+requests meet here. A batch is formed out of items of similar size, because each is padded to the largest beside it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,12 @@ from inference.serve.errors import EncodeFailed, Overloaded
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+# How long a worker waits for company, as a share of the time that its last batch took.
+COMPANY = 0.25
+
+# A batch is formed out of so many times as many of the oldest items as it may hold.
+LOOKAHEAD = 4
 
 # How fast the estimate of seconds per item follows the last batch.
 SMOOTHING = 0.2
@@ -87,17 +94,19 @@ class Batcher(Generic[Item, Result]):
         self._idle = workers
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix=f"encode-{name}")
         self._waiting: deque[_Job[Item, Result]] = deque()
-        self._formed: deque[list[_Job[Item, Result]]] = deque()
         self._wakeup: asyncio.Handle | None = None
         self._running: dict[int, float] = {}
         self._seconds_per_item = 0.0
+        # Until so many items wait, or the timer goes off, or nothing runs any more.
+        self._company = 0
+        self._timer: asyncio.Handle | None = None
         self.admitted = 0
         self.failures_in_row = 0
 
     @property
     def waiting(self) -> int:
         """Items that no worker has taken yet."""
-        return len(self._waiting) + sum(map(len, self._formed))
+        return len(self._waiting)
 
     @property
     def longest_run(self) -> float:
@@ -141,23 +150,41 @@ class Batcher(Generic[Item, Result]):
 
     def _dispatch(self) -> None:
         self._wakeup = None
-        while self._idle:
-            if not self._formed:
-                self._form()
-            if not self._formed:
-                return
-            jobs = [job for job in self._formed.popleft() if not job.future.done()]
-            if jobs:
-                self._start(jobs)
+        if self._company and self._running and self.waiting < self._company:
+            return
+        self._expect(0, 0.0)
+        while self._idle and (jobs := self._take()):
+            self._start(jobs)
 
-    def _form(self) -> None:
-        """Cut everything that waits into batches. They all run before newer items do, so nothing starves."""
-        jobs = [job for job in self._waiting if not job.future.done()]
-        self._waiting.clear()
-        jobs.sort(key=lambda job: -job.size)
-        sizes = [job.size for job in jobs]
-        for start, end in cut(sizes, self._budget, self._idle):
-            self._formed.append(jobs[start:end])
+    def _expect(self, items: int, seconds: float) -> None:
+        """Hold idle workers back until so many items wait, for so many seconds at most."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._company = items
+        if items:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._alone)
+
+    def _alone(self) -> None:
+        self._company, self._timer = 0, None
+        self._dispatch()
+
+    def _take(self) -> list[_Job[Item, Result]]:
+        """The next batch: the oldest item and those that go well with it, so that nothing starves."""
+        oldest: list[_Job[Item, Result]] = []
+        while self._waiting and len(oldest) < LOOKAHEAD * self._budget.items:
+            job = self._waiting.popleft()
+            # Whoever asked for a cancelled one has left.
+            if not job.future.done():
+                oldest.append(job)
+        order = sorted(range(len(oldest)), key=lambda index: -oldest[index].size)
+        for start, end in cut([oldest[index].size for index in order], self._budget, self._idle):
+            chosen = order[start:end]
+            if 0 in chosen:
+                taken = set(chosen)
+                self._waiting.extendleft(oldest[i] for i in reversed(range(len(oldest))) if i not in taken)
+                return [oldest[index] for index in chosen]
+        return []
 
     def _start(self, jobs: list[_Job[Item, Result]]) -> None:
         self._idle -= 1
@@ -199,6 +226,9 @@ class Batcher(Generic[Item, Result]):
             for job, result in zip(jobs, outcome, strict=True):
                 if not job.future.done():
                     job.future.set_result(result)
+        if self._running:
+            share = math.ceil(self.admitted / self._workers)
+            self._expect(min(share, self._budget.items), COMPANY * seconds)
         self._dispatch()
         self._observer.batch_done([started - job.queued for job in jobs], seconds)
 

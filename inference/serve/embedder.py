@@ -29,11 +29,13 @@ Row = npt.NDArray[np.float32]
 INLINE_CHARACTERS = 1000
 
 # About what it costs, in padded tokens, to run one more batch of texts.
-TEXT_SLACK = 48
+TEXT_SLACK = 96
 
 
 class TowerRunner(Protocol):
-    """What the embedder needs of an encoder."""
+    """What the embedder needs of an encoder; `parallel`: how many batches it runs at a time."""
+
+    parallel: int
 
     def encode(self, inputs: Mapping[str, npt.NDArray[Any]]) -> Vectors:
         """One vector per row, float32 (rows, dimensions)."""
@@ -43,7 +45,6 @@ class TowerRunner(Protocol):
 class Work:
     """How much runs at a time, and how much may wait."""
 
-    workers: int
     prepare_threads: int
     picture_batch: int
     text_batch: int
@@ -118,7 +119,7 @@ class Embedder:
         batcher = Batcher[Tokens, Row](
             self._runner(tower, preparer.collate),
             name="text",
-            workers=work.workers,
+            workers=tower.parallel,
             budget=Budget(work.text_batch, padded=work.text_tokens, slack=TEXT_SLACK),
             admission=work.admission,
             observer=metrics.tower("text"),
@@ -138,7 +139,7 @@ class Embedder:
         batcher = Batcher[Pixels, Row](
             self._runner(tower, lambda items: {"pixels": np.stack(items)}),
             name="image",
-            workers=work.workers,
+            workers=tower.parallel,
             budget=Budget(work.picture_batch),
             admission=work.admission,
             observer=metrics.tower("image"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal
@@ -41,7 +41,7 @@ class Execution:
 
     @property
     def parallel(self) -> int:
-        """How many batches run at a time. Two at least, so that one can be collected while the other runs."""
+        """How many batches run at a time."""
         if self.device != "CPU":
             return max(2, self.streams)
         return self.cpu_streams
@@ -50,6 +50,11 @@ class Execution:
     def cpu_streams(self) -> int:
         """One thread per stream gives most vectors per second, more threads shorter answers; both matter."""
         return self.streams or max(min(2, self.threads), self.threads // CPU_THREADS_PER_STREAM)
+
+    def for_pictures(self) -> Execution:
+        """A picture is work enough for several threads at once: one stream answers sooner and loses no throughput,
+        since preparing the next pictures fills the gaps."""
+        return replace(self, streams=self.streams or max(1, self.threads // CPU_THREADS_PER_STREAM))
 
 
 class Encoder:
@@ -62,12 +67,13 @@ class Encoder:
         if execution.cache is not None:
             core.set_property({"CACHE_DIR": str(execution.cache)})
         self.precision = resolve_precision(core, execution)
+        self.parallel = execution.parallel
         self._model = core.compile_model(
             str(folder / tower.file), execution.device, _properties(execution, self.precision)
         )
         # A request at rest lies in here; the thread that takes one out has it to itself.
         self._idle: SimpleQueue[ov.InferRequest] = SimpleQueue()
-        for _ in range(execution.parallel):
+        for _ in range(self.parallel):
             self._idle.put(self._model.create_infer_request())
 
     def encode(self, inputs: Mapping[str, npt.NDArray[Any]]) -> Vectors:

@@ -47,7 +47,7 @@ class Meta:
             "device": service.execution.device,
             "precision": service.precision,
             "threads": service.execution.threads,
-            "streams": service.execution.parallel,
+            "streams": service.streams,
             "state": service.state,
         }
         return {**self._fixed, "execution": run, "truncated_texts": service.metrics.truncated_texts}

@@ -63,6 +63,7 @@ class Service:
         self.reason = "the model is loading"
         self.execution = execution(settings)
         self.precision = "unknown"
+        self.streams: dict[str, int] = {}
         self._embedder: Embedder | None = None
         self._recovery_tries = 0
         self._loaded = asyncio.Event()
@@ -96,7 +97,7 @@ class Service:
         finally:
             self._loaded.set()
         how = self.execution
-        reason = f"{how.device}, {self.precision}, {how.threads} threads, {how.parallel} streams"
+        reason = f"{how.device}, {self.precision}, {how.threads} threads"
         if self.state == "loading":
             self._to("ready", f"after {time.monotonic() - started:.1f} s ({reason})")
 
@@ -158,9 +159,14 @@ class Service:
     def _build(self) -> Embedder:
         folder, manifest, settings = self.settings.model_folder, self.manifest, self.settings
         manifests.verify_files(folder, manifest, checksums=settings.verify_checksums)
-        encoders = {name: Encoder(folder, tower, self.execution) for name, tower in manifest.towers.items()}
-        self.precision = next(iter(encoders.values())).precision
         text, image = manifest.text, manifest.image
+        encoders: dict[str, Encoder] = {}
+        for name, tower in manifest.towers.items():
+            takes_pictures = image is not None and image.tower == name
+            how = self.execution.for_pictures() if takes_pictures else self.execution
+            encoders[name] = Encoder(folder, tower, how)
+            self.streams[name] = encoders[name].parallel
+            self.precision = encoders[name].precision
         return Embedder(
             manifest,
             text=(TextPreparer(folder, text, manifest.towers[text.tower]), encoders[text.tower]) if text else None,
@@ -199,7 +205,6 @@ def writable(folder: Path | None) -> Path | None:
 
 def _work(settings: Settings, how: Execution) -> Work:
     return Work(
-        workers=how.parallel,
         prepare_threads=how.threads,
         picture_batch=settings.picture_batch,
         text_batch=settings.text_batch,

@@ -55,9 +55,9 @@ class Settings(BaseSettings):
     )
 
     picture_batch: int = Field(default=32, ge=1, description="Most pictures in one batch")
-    text_batch: int = Field(default=64, ge=1, description="Most texts in one batch")
+    text_batch: int = Field(default=32, ge=1, description="Most texts in one batch")
     text_batch_tokens: int = Field(
-        default=2048, ge=1, description="Most tokens in one batch of texts, padding included"
+        default=1024, ge=1, description="Most tokens in one batch of texts, padding included"
     )
 
     max_body_bytes: int = Field(default=128 * MIB, ge=1, description="Largest request body")

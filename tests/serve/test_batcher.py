@@ -195,3 +195,49 @@ def test_cuts_cover_everything_once_within_the_budget(
 def test_long_and_short_do_not_share_a_batch() -> None:
     assert list(cut([77, 12, 11, 10], Budget(64, 4096, 48), 1)) == [(0, 1), (1, 4)]
     assert list(cut([14, 12, 11, 10], Budget(64, 4096, 48), 1)) == [(0, 4)]
+
+
+def test_the_oldest_is_never_passed_over() -> None:
+    async def main() -> None:
+        gate = Gate()
+        queue = batcher(gate, items=2, slack=0)
+        first = queue.submit(0)
+        await until(lambda: gate.seen)
+        jobs = [queue.submit(n, size=size) for n, size in ((1, 5), (2, 9), (3, 9), (4, 5), (5, 9))]
+        gate.open.set()
+        await asyncio.gather(first, *jobs)
+        assert gate.seen == [[0], [1, 4], [2, 3], [5]]
+
+    asyncio.run(main())
+
+
+def test_a_worker_waits_for_company_only_while_another_one_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        gate, seen = threading.Event(), []
+
+        def run(items: Sequence[int]) -> Sequence[int]:
+            seen.append(list(items))
+            if 0 in items:
+                assert gate.wait(20)
+            return items
+
+        queue = batcher(run, workers=2, items=8)
+        with queue.admit(8):
+            slow = queue.submit(0)
+            await until(lambda: seen)
+            # The second worker, when it has finished, expects half of the eight, here for as long as it takes.
+            monkeypatch.setattr("inference.serve.batcher.COMPANY", 1e9)
+            await queue.submit(1)
+            early = queue.submit(2)
+            await asyncio.sleep(0.05)
+            assert seen == [[0], [1]]
+            # Nobody is expected after these: what comes then goes alone.
+            monkeypatch.setattr("inference.serve.batcher.COMPANY", 0.0)
+            await asyncio.gather(early, *[queue.submit(n) for n in (3, 4, 5)])
+            assert seen[2] == [2, 3, 4, 5]
+            await queue.submit(6)
+            gate.set()
+            await slow
+        await queue.submit(7)
+
+    asyncio.run(main())

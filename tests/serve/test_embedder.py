@@ -16,9 +16,7 @@ from inference.serve.metrics import Metrics
 from inference.serve.texts import TextPreparer
 from tests import toy
 
-WORK = Work(
-    workers=2, prepare_threads=2, picture_batch=8, text_batch=8, text_tokens=64, admission=Admission(1000, 50.0)
-)
+WORK = Work(prepare_threads=2, picture_batch=8, text_batch=8, text_tokens=64, admission=Admission(1000, 50.0))
 
 
 class Counting:
@@ -26,6 +24,7 @@ class Counting:
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
+        self.parallel = encoder.parallel
         self.rows: list[int] = []
 
     def encode(self, inputs: Mapping[str, npt.NDArray[np.int64]]) -> npt.NDArray[np.float32]:
@@ -35,6 +34,8 @@ class Counting:
 
 class Broken:
     """An encoder that gives vectors nobody can use."""
+
+    parallel = 1
 
     def encode(self, inputs: Mapping[str, npt.NDArray[np.int64]]) -> npt.NDArray[np.float32]:
         return np.full((len(next(iter(inputs.values()))), toy.DIMENSIONS), np.nan, dtype=np.float32)

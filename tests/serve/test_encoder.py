@@ -83,3 +83,5 @@ def test_the_cache_is_used(toy_folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("threads", "streams"), [(1, 1), (2, 2), (4, 2), (8, 2), (16, 4), (64, 16)])
 def test_streams_follow_the_threads(threads: int, streams: int) -> None:
     assert Execution(threads=threads).cpu_streams == streams
+    assert Execution(threads=threads).for_pictures().cpu_streams == max(1, threads // 4)
+    assert Execution(threads=threads, streams=3).for_pictures().cpu_streams == 3
