@@ -36,7 +36,7 @@ format: $(FULL)/.done  ## Put the code into its format
 	$(FULL)/bin/ruff format .
 
 bench: $(FULL)/.done  ## Measure against the ceiling of this machine and against the reference
-	$(FULL)/bin/python -m tests.benchmarks --json "$(JSON)"
+	$(FULL)/bin/python -m tests.benchmarks --weaviate --json "$(JSON)"
 
 e2e: $(FULL)/.done  ## A real Weaviate server in front of the service
 	$(FULL)/bin/python -m pytest tests/e2e
