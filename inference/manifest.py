@@ -90,6 +90,7 @@ class TextSpec:
 
     tower: str
     max_length: int
+    # longest: as long as the longest text in a batch needs; fixed: always to `max_length`.
     padding: Literal["longest", "fixed"] = "longest"
     pad_id: int = 0
     tokenizer: str = "tokenizer.json"

@@ -41,8 +41,10 @@ def test_a_text_that_just_fits_is_not_cut(tmp_path: Path) -> None:
 def test_padding_to_the_longest_in_the_batch(tmp_path: Path) -> None:
     ready = preparer(tmp_path, pad_id=7)
     arrays = ready.collate([ready.tokenise("a red cat"), ready.tokenise("dog")])
-    assert arrays["input_ids"].tolist() == [[1, 4, 6, 11, 2], [1, 12, 2, 7, 7]]
-    assert arrays["attention_mask"].tolist() == [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]
+    assert arrays["input_ids"].tolist() == [[1, 4, 6, 11, 2, 7, 7, 7], [1, 12, 2, 7, 7, 7, 7, 7]]
+    assert arrays["attention_mask"].tolist() == [[1, 1, 1, 1, 1, 0, 0, 0], [1, 1, 1, 0, 0, 0, 0, 0]]
+    assert ready.collate([ready.tokenise("red " * 6)])["input_ids"].shape == (1, 8)
+    assert ready.collate([ready.tokenise("red " * 7)])["input_ids"].shape == (1, toy.MAX_LENGTH)
     assert {array.dtype for array in arrays.values()} == {np.dtype(np.int64)}
 
 
