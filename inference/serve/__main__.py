@@ -20,7 +20,7 @@ from inference.serve.resources import usable_cpus
 from inference.serve.service import SelfTestFailed, Service
 from inference.serve.settings import Settings
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("inference.serve")
 
 # Seconds between "no new connections" and closing idle ones, in which clients on kept connections are told to leave.
 LINGER = 0.3

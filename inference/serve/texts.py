@@ -86,7 +86,7 @@ class TextPreparer:
         return {name: arrays[name] for name in self._inputs}
 
     def _rounded(self, length: int) -> int:
-        return min(self._spec.max_length, -(-length // LENGTH_STEP) * LENGTH_STEP)
+        return max(length, min(self._spec.max_length, -(-length // LENGTH_STEP) * LENGTH_STEP))
 
     def _prefix(self, prompt: str | None) -> str:
         name = prompt or self._spec.default_prompt
