@@ -1,7 +1,7 @@
 """Gives back memory that only loading needed. On Linux with glibc; elsewhere nothing happens.
 
 OpenVINO maps the weights' file and repacks them into the form and precision that it computes with. The mapped pages are
-hardly read again, but count as this process's memory: 295 MB for a ViT-B/32.
+hardly read again, but count as this process's memory: once more the size of the weights.
 """
 
 from __future__ import annotations

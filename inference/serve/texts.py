@@ -28,7 +28,7 @@ LENGTH_STEP = 8
 CLEANING: dict[str, Callable[[str], str]] = {
     "strip": str.strip,
     "fix_text": ftfy.fix_text,
-    # Twice, as CLIP does it: text off the web is often escaped twice.
+    # Twice, as the originals do it: text off the web is often escaped twice.
     "unescape_html": lambda text: html.unescape(html.unescape(text)),
     "collapse_whitespace": lambda text: " ".join(text.split()),
     "lower": str.lower,
