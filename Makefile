@@ -10,7 +10,14 @@ JSON ?= benchmarks.json
 
 export TAG
 
-.PHONY: help serve convert demo test check format bench e2e e2e-all train-demo clean
+# Some linters are published for x86-64 Linux only.
+optional = if [ -x $(FULL)/bin/$(1) ]; then $(FULL)/bin/$(1) $(2); else echo "NOT CHECKED: no $(1) for this machine"; fi
+trivy := config --quiet --skip-check-update --exit-code 1 --severity HIGH,CRITICAL --skip-dirs .venv,.cache,build
+lock := $(FULL)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+  --custom-compile-command "make lock"
+
+.PHONY: help serve convert test check format bench images test-images test-container test-chart e2e e2e-all e2e-compose e2e-k8s \
+  lock train-demo clean
 
 help:  ## This list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,7 +36,10 @@ check: $(FULL)/.done  ## Format, lint, types, layers, shell scripts
 	$(FULL)/bin/ruff check .
 	$(FULL)/bin/mypy
 	$(FULL)/bin/lint-imports
-	$(FULL)/bin/shellcheck .ci/run
+	$(FULL)/bin/shellcheck .ci/run build_images.sh requirements/install.sh
+	$(FULL)/bin/yamllint --strict docker-compose.yml helm/Chart.yaml helm/values.yaml
+	$(call optional,hadolint,Dockerfile)
+	$(call optional,trivy,$(trivy) .)
 
 format: $(FULL)/.done  ## Put the code into its format
 	$(FULL)/bin/ruff check --fix .
@@ -38,11 +48,34 @@ format: $(FULL)/.done  ## Put the code into its format
 bench: $(FULL)/.done  ## Measure against the ceiling of this machine and against the reference
 	$(FULL)/bin/python -m tests.benchmarks --weaviate --json "$(JSON)"
 
+images:  ## Build container images: all recipes, or TAG=… (build_images.sh has more options)
+	./build_images.sh $(if $(filter-out demo,$(TAG)),"$(TAG)")
+
+test-images: $(FULL)/.done  ## Build the two images that the container tests run
+	$(FULL)/bin/python -m tests.container.images
+
+test-container: test-images  ## The images themselves: size, files, user, hardening, start, vectors, end
+	$(FULL)/bin/python -m pytest tests/container tests/images/engines
+
+test-chart: $(FULL)/.done  ## The Helm chart: lint, schema, and what it renders against Kubernetes' schemas (needs helm)
+	$(FULL)/bin/python -m pytest tests/chart
+
 e2e: $(FULL)/.done  ## A real Weaviate server in front of the service
 	$(FULL)/bin/python -m pytest tests/e2e
 
 e2e-all: $(FULL)/.done  ## The same, with older Weaviate versions as well
 	$(FULL)/bin/python -m pytest tests/e2e --weaviate-versions all
+
+e2e-compose: test-images  ## The same through docker-compose.yml
+	$(FULL)/bin/python -m pytest tests/e2e --compose
+
+e2e-k8s: $(FULL)/.done  ## The Helm chart in the cluster of KUBECONFIG, whose nodes have the images of test-images
+	$(FULL)/bin/python -m pytest tests/e2e_k8s
+
+lock: $(FULL)/.done  ## Write requirements/*.txt anew from requirements/*.in
+	$(lock) requirements/serve.in -o requirements/serve.txt
+	$(lock) requirements/convert.in -c requirements/serve.txt -o requirements/convert.txt
+	$(lock) requirements/test.in -c requirements/convert.txt -o requirements/test.txt
 
 train-demo: $(FULL)/.done  ## Train the demo model anew and convert it
 	$(FULL)/bin/python -m images.demo.train

@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from inference.convert.checksums import git_blob
+
+LARGE = 10_000
+
 
 @dataclass(frozen=True)
 class Repository:
@@ -140,4 +144,5 @@ def _listing(repository: Repository) -> list[dict[str, Any]]:
 
 
 def _digest(body: bytes) -> str:
-    return hashlib.sha1(body).hexdigest()
+    """The entity tag: as on the real hub SHA-256 for what is kept as a large file, git's blob hash for the rest."""
+    return hashlib.sha256(body).hexdigest() if len(body) > LARGE else git_blob(body)

@@ -16,3 +16,12 @@ def test_the_server_imports_nothing_that_builds_models() -> None:
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "inference.serve.dialects.weaviate" in out
     assert not [name for name in out if name in BUILD_TIME or name.startswith("inference.convert")]
+
+
+def test_openvino_does_not_report_its_use() -> None:
+    code = (
+        "import sys, inference.serve.encoder\n"
+        "print(*(name for name in sys.modules if name.startswith('openvino_telemetry') and sys.modules[name]), 'end')"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.split() == ["end"]

@@ -14,8 +14,10 @@ from typing import NoReturn
 from rich.console import Console
 from rich.logging import RichHandler
 
-from inference.convert import recipe
+from inference.convert import checkpoint, custom, recipe
 from inference.convert.errors import ConversionError
+
+DEMO = "demo"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,16 +26,17 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console(stderr=True)
     _quiet(console)
     signal.signal(signal.SIGTERM, _terminate)
+    wanted = options.tag or DEMO
     try:
-        chosen = recipe.read(options.tag)
+        chosen = custom.recipe(options.tag, os.environ) or recipe.read(wanted)
+        wanted = chosen.tag
         # torch takes seconds to import; a mistyped tag should not wait for it.
         from inference.convert import pipeline
 
-        pipeline.convert(
-            chosen, options.source, options.out or Path("models") / options.tag, options.precision, console
-        )
+        source = options.source or checkpoint.beside_recipe(wanted)
+        pipeline.convert(chosen, source, options.out or Path("models") / wanted, options.precision, console)
     except ConversionError as error:
-        console.print(f"{options.tag} was not converted: {error}", style="red", markup=False, highlight=False)
+        console.print(f"{wanted} was not converted: {error}", style="red", markup=False, highlight=False)
         return 1
     except KeyboardInterrupt:
         console.print("interrupted; nothing was written")
@@ -46,9 +49,16 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m inference.convert",
         description="Convert a model to OpenVINO and prove it equal to the original library.",
-        epilog="tags: " + ", ".join(recipe.tags()),
+        epilog=f"tags: {', '.join(recipe.tags())}. A model without a recipe is named by environment variables: "
+        + ", ".join(custom.VARIABLES),
     )
-    made.add_argument("tag", metavar="TAG", help="which model: the name of a recipe in images/")
+    made.add_argument(
+        "tag",
+        metavar="TAG",
+        nargs="?",
+        default="",
+        help="which model: the name of a recipe in images/ (default: demo), or the name for one without a recipe",
+    )
     made.add_argument("--source", type=Path, metavar="DIR", help="a checkpoint on this machine, instead of a download")
     made.add_argument("--out", type=Path, metavar="DIR", help="the model folder to write (default: models/TAG)")
     made.add_argument(

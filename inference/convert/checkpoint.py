@@ -16,8 +16,9 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
 from inference import manifest
+from inference.convert import checksums
 from inference.convert.errors import SourceError
-from inference.convert.recipe import FolderSource, HubSource, Recipe
+from inference.convert.recipe import RECIPES, FolderSource, HubSource, Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,12 @@ class Checkpoint:
 
     folder: Path
     source: manifest.Source
+
+
+def beside_recipe(tag: str) -> Path | None:
+    """A checkpoint beside the tag's recipe, in `images/<tag>/checkpoint`: so it gets into an image's build."""
+    folder = RECIPES / tag / "checkpoint"
+    return folder if folder.is_dir() else None
 
 
 def local_folder(recipe: Recipe, name: str, given: Path | None) -> Path | None:
@@ -93,12 +100,15 @@ def download(repository: str, revision: str | None, folders: Sequence[str] = (""
 
 
 def fetch(repository: str, revision: str | None, patterns: Sequence[str]) -> Path:
-    """The repository's files of those names (shell patterns), as a folder named after the commit."""
+    """The repository's files of those names (shell patterns), as a folder named after the commit; each file's content
+    is what the hub says."""
 
     def ask() -> str:
         return snapshot_download(repository, revision=revision, allow_patterns=list(patterns))
 
-    return Path(asking_hub(repository, revision, ask))
+    snapshot = Path(asking_hub(repository, revision, ask))
+    checksums.verify(snapshot)
+    return snapshot
 
 
 def asking_hub(repository: str, revision: str | None, ask: Callable[[], Result]) -> Result:

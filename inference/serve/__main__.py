@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import signal
 import sys
+
+# As process 1 of a container nothing ends it but a handler, and the imports below take a while.
+for _each in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(_each, lambda *_: sys.exit(0))
+
+# ruff: noqa: E402
+import asyncio
+import logging
 from types import FrameType
 
 import uvicorn
@@ -14,6 +20,7 @@ from pydantic import ValidationError
 from inference.manifest import ManifestError
 from inference.serve import logs, memory
 from inference.serve.app import create_app
+from inference.serve.connections import CountingProtocol
 from inference.serve.encoder import DeviceError
 from inference.serve.metrics import Metrics
 from inference.serve.resources import usable_cpus
@@ -22,9 +29,6 @@ from inference.serve.settings import Settings
 
 logger = logging.getLogger("inference.serve")
 
-# Seconds between "no new connections" and closing idle ones, in which clients on kept connections are told to leave.
-LINGER = 0.3
-
 
 class Server(uvicorn.Server):
     """Ends as an orchestrator expects: not ready at once, everything in flight answered, exit status 0."""
@@ -32,6 +36,7 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
+        self._drain_seconds = service.settings.drain_seconds
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM and SIGINT."""
@@ -42,7 +47,7 @@ class Server(uvicorn.Server):
         """Close the listeners, let kept connections finish and leave, then close what idles."""
         for server in self.servers:
             server.close()
-        await asyncio.sleep(LINGER)
+        await asyncio.sleep(self._drain_seconds)
         await super().shutdown()
 
 
@@ -79,6 +84,7 @@ def _serve(settings: Settings, service: Service) -> int:
         create_app(service, stop),
         host=settings.host,
         port=settings.port,
+        http=CountingProtocol,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -88,9 +94,10 @@ def _serve(settings: Settings, service: Service) -> int:
     )
     server = Server(config, service)
     logger.info("%s on http://%s:%d%s", service.manifest.tag, settings.host, settings.port, settings.url_prefix)
-    # The server raises the signal once more when it is done; that must not be what ends the process.
+    # The server raises the signal once more when it is done; that must not be what ends the process. One that comes
+    # before the server listens to signals counts as well.
     for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, lambda *_: None)
+        signal.signal(each, lambda *_: setattr(server, "should_exit", True))
     server.run()
     return 1 if failures else 0
 

@@ -57,6 +57,7 @@ def create_app(service: Service, on_failure: Callable[[BaseException], None]) ->
         metrics=service.metrics,
         render_error=render_error,
         is_draining=lambda: service.state == "draining",
+        requests_per_connection=service.settings.max_requests_per_connection,
         access_log=service.settings.access_log,
     )
     return app

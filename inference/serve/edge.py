@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inference.serve import logs
+from inference.serve.connections import is_last
 from inference.serve.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class Edge:
         metrics: Metrics,
         render_error: ErrorRenderer,
         is_draining: Callable[[], bool],
+        requests_per_connection: int,
         access_log: bool,
     ) -> None:
         self._app = app
@@ -45,6 +47,7 @@ class Edge:
         self._metrics = metrics
         self._render_error = render_error
         self._is_draining = is_draining
+        self._requests_per_connection = requests_per_connection
         self._access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,7 +66,7 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"].append((b"x-request-id", identity.encode()))
-                if self._is_draining():
+                if self._is_draining() or is_last(scope, self._requests_per_connection):
                     # The client shall open its next connection elsewhere instead of losing a request on this one.
                     message["headers"].append((b"connection", b"close"))
             await send(message)

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -157,8 +158,18 @@ class Service:
         self.state, self.reason = state, reason
 
     def _build(self) -> Embedder:
+        """Compile, and verify the files beside. A damaged file is reported first: it explains the rest."""
+        folder, manifest = self.settings.model_folder, self.manifest
+        with ThreadPoolExecutor(1, "verify") as beside:
+            verified = beside.submit(manifests.verify_files, folder, manifest, checksums=self.settings.verify_checksums)
+            try:
+                embedder = self._compile()
+            finally:
+                verified.result()
+        return embedder
+
+    def _compile(self) -> Embedder:
         folder, manifest, settings = self.settings.model_folder, self.manifest, self.settings
-        manifests.verify_files(folder, manifest, checksums=settings.verify_checksums)
         text, image = manifest.text, manifest.image
         encoders: dict[str, Encoder] = {}
         for name, tower in manifest.towers.items():

@@ -75,7 +75,19 @@ class Settings(BaseSettings):
     keep_alive: int = Field(
         default=120, ge=1, description="Seconds that an idle connection is kept (Weaviate keeps 90)"
     )
-    shutdown_grace: float = Field(default=30.0, ge=0, description="Seconds for requests in flight after SIGTERM")
+    max_requests_per_connection: int = Field(
+        default=0,
+        ge=0,
+        description="Requests after which a connection is closed, so that clients spread over servers; 0: never",
+    )
+    drain_seconds: float = Field(
+        default=0.3,
+        ge=0,
+        description="Seconds after SIGTERM in which kept connections are still answered and told to leave",
+    )
+    shutdown_grace: float = Field(
+        default=30.0, ge=0, description="Seconds for requests in flight after that, before they are broken off"
+    )
     stall_seconds: float = Field(
         default=120.0, gt=0, description="A batch that runs longer than this makes `live` fail"
     )

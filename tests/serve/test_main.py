@@ -173,6 +173,24 @@ def wait_for(server: Server, line: str) -> None:
 
 
 class TestEnd:
+    def test_a_signal_that_comes_while_it_starts_ends_it(self, toy_folder: Path) -> None:
+        # At whatever moment: during imports, before it listens, while the model loads.
+        for delay in (0.2, 0.4, 0.6, 0.8, 1.0):
+            with launched(toy_folder) as server:
+                time.sleep(delay)
+                server.process.send_signal(signal.SIGTERM)
+                assert server.process.wait(10) == 0, server.log()
+
+    def test_kept_connections_are_answered_while_it_drains(self, toy_folder: Path) -> None:
+        with serving(toy_folder, DRAIN_SECONDS=3) as server, httpx.Client() as kept:
+            kept.get(server.url + "/meta")
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(1)
+            answer = kept.post(server.url + "/vectorize", json={"texts": ["cat"]})
+            assert answer.status_code == 200
+            assert answer.headers["connection"] == "close"
+            assert server.process.wait(10) == 0
+
     def test_an_idle_server_ends_at_once_with_status_0(self, toy_folder: Path) -> None:
         for name in (signal.SIGTERM, signal.SIGINT):
             with serving(toy_folder) as server:

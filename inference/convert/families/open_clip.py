@@ -23,7 +23,7 @@ from open_clip.pretrained import download_pretrained_from_hf
 from open_clip.transformer import text_global_pool
 
 from inference import manifest
-from inference.convert import checkpoint
+from inference.convert import checkpoint, checksums
 from inference.convert.checkpoint import Checkpoint
 from inference.convert.errors import ConversionError, SourceError
 from inference.convert.model import (
@@ -156,6 +156,7 @@ def _from_hub(wanted: OpenClipSource) -> Loaded:
         return file_path
 
     weights = Path(checkpoint.asking_hub(repository, wanted.revision, ask))
+    checksums.verify(weights.parent)
     # The hub's cache names a snapshot's folder after its commit.
     sources = [manifest.Source(f"{repository} (open_clip {wanted.name})", weights.parent.name)]
     text = open_clip.get_model_config(wanted.architecture)["text_cfg"]

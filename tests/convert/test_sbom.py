@@ -1,0 +1,27 @@
+"""The list of an image's parts."""
+
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from inference import manifest
+from inference.convert import sbom
+from tests.server import DEMO
+
+
+def test_packages_and_model_with_versions_licences_and_checksums(tmp_path: Path) -> None:
+    out = tmp_path / "folder" / "sbom.cdx.json"
+    assert sbom.main([str(DEMO), "--packages", sys.executable, "--out", str(out)]) == 0
+    made = json.loads(out.read_text())
+    assert (made["bomFormat"], made["specVersion"]) == ("CycloneDX", "1.6")
+    parts = {part["name"]: part for part in made["components"]}
+    assert parts["openvino"]["version"] == version("openvino")
+    assert parts["openvino"]["purl"] == f"pkg:pypi/openvino@{version('openvino')}"
+    model = parts["demo"]
+    assert model["type"] == "machine-learning-model"
+    assert model["licenses"] == [{"license": {"id": "Apache-2.0"}}]
+    files = {part["name"]: part["hashes"][0]["content"] for part in model["components"]}
+    assert files == {name: manifest.sha256(DEMO / name) for name in manifest.read(DEMO).files}
+    # Equal parts, equal list: no time and no random number.
+    assert sbom.describe(manifest.read(DEMO), sys.executable) == out.read_text()
