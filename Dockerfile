@@ -18,8 +18,9 @@ COPY requirements/serve.txt /build/
 RUN --mount=type=cache,target=/root/.cache/pip \
     python3 -m venv --without-pip /opt/venv \
     && python3 -m pip --python /opt/venv/bin/python install --no-compile --require-hashes -r /build/serve.txt
-# Readers of other formats, and plugins of devices that are not served.
-RUN openvino=$(echo /opt/venv/lib/python3*/site-packages/openvino) && libs=${openvino}/libs \
+# Tests of packages, readers of other formats, and plugins of devices that are not served.
+RUN find /opt/venv -type d -name tests -prune -exec rm -r {} + \
+    && openvino=$(echo /opt/venv/lib/python3*/site-packages/openvino) && libs=${openvino}/libs \
     && rm -r "${openvino}/include" \
     && find "${libs}" -name 'libopenvino_*_frontend.so*' ! -name '*_ir_*' -delete \
     && case "${DEVICES}" in *gpu*) ;; *) rm -f "${libs}/libopenvino_intel_gpu_plugin.so" "${libs}/cache.json" ;; esac \

@@ -1,0 +1,40 @@
+"""The two images that tests run, built as a user builds them: `python -m tests.container.images`.
+
+`demo` is the embedded model; `random` a ViT-B/32 with random weights from a checkpoint on this machine, a model
+without a recipe. The environment decides what engine and what base they are built with (`BASE_IMAGE`, …).
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.benchmarks import models
+from tests.server import ROOT
+
+REPOSITORY = "localhost/multi2vec-openvino"
+DEMO = f"{REPOSITORY}:demo"
+RANDOM = f"{REPOSITORY}:random"
+# Real ones have this layout.
+NAME = "openai/clip-vit-base-patch32"
+
+
+def build(*arguments: str, **variables: str) -> None:
+    """Run build_images.sh; what is built already is not built again."""
+    assignments = [f"{name}={value}" for name, value in variables.items()]
+    script = [str(ROOT / "build_images.sh"), "--repo", REPOSITORY, *arguments, "--", "--network", "host"]
+    subprocess.run(["env", *assignments, *script], cwd=ROOT, check=True)
+
+
+def main() -> int:
+    """Build both. Returns the exit status."""
+    try:
+        build("demo")
+        build("random", "--source", str(models.checkpoint()), CLIP_MODEL_NAME=NAME, TEXT_MODEL_NAME=NAME)
+    except subprocess.CalledProcessError as error:
+        return error.returncode
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
