@@ -13,6 +13,7 @@ export TAG
 # Some linters are published for x86-64 Linux only.
 optional = if [ -x $(FULL)/bin/$(1) ]; then $(FULL)/bin/$(1) $(2); else echo "NOT CHECKED: no $(1) for this machine"; fi
 trivy := config --quiet --skip-check-update --exit-code 1 --severity HIGH,CRITICAL --skip-dirs .venv,.cache,build
+yaml := {extends: default, rules: {line-length: {max: 120}, document-start: disable, comments-indentation: disable}}
 lock := $(FULL)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --custom-compile-command "make lock"
 
@@ -37,7 +38,7 @@ check: $(FULL)/.done  ## Format, lint, types, layers, shell scripts
 	$(FULL)/bin/mypy
 	$(FULL)/bin/lint-imports
 	$(FULL)/bin/shellcheck .ci/run build_images.sh requirements/install.sh
-	$(FULL)/bin/yamllint --strict docker-compose.yml helm/Chart.yaml helm/values.yaml
+	$(FULL)/bin/yamllint --strict -d "$(yaml)" docker-compose.yml helm/Chart.yaml helm/values.yaml
 	$(call optional,hadolint,Dockerfile)
 	$(call optional,trivy,$(trivy) .)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 
-IMAGE = "semitechnologies/weaviate"
+IMAGE = "cr.weaviate.io/semitechnologies/weaviate"
 ENGINES = ("docker", "podman")
 
 MODULE = "github.com/weaviate/weaviate"
