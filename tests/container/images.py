@@ -1,11 +1,13 @@
 """The two images that tests run, built as a user builds them: `python -m tests.container.images`.
 
 `demo` is the embedded model; `random` a ViT-B/32 with random weights from a checkpoint on this machine, a model
-without a recipe. The environment decides what engine and what base they are built with (`BASE_IMAGE`, …).
+without a recipe. The environment decides what they are built with and on: `BASE_IMAGE`, `BUILD_NETWORK` and what
+build_images.sh takes.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -22,7 +24,8 @@ NAME = "openai/clip-vit-base-patch32"
 def build(*arguments: str, **variables: str) -> None:
     """Run build_images.sh; what is built already is not built again."""
     assignments = [f"{name}={value}" for name, value in variables.items()]
-    script = [str(ROOT / "build_images.sh"), "--repo", REPOSITORY, *arguments, "--", "--network", "host"]
+    network = ["--", "--network", os.environ["BUILD_NETWORK"]] if os.environ.get("BUILD_NETWORK") else []
+    script = [str(ROOT / "build_images.sh"), "--repo", REPOSITORY, *arguments, *network]
     subprocess.run(["env", *assignments, *script], cwd=ROOT, check=True)
 
 
