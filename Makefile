@@ -50,7 +50,7 @@ bench: $(FULL)/.done  ## Measure against the ceiling of this machine and against
 	$(FULL)/bin/python -m tests.benchmarks --weaviate --json "$(JSON)"
 
 images:  ## Build container images: all recipes, or TAG=… (build_images.sh has more options)
-	./build_images.sh $(if $(filter-out demo,$(TAG)),"$(TAG)")
+	./build_images.sh $(if $(filter-out file,$(origin TAG)),"$(TAG)")
 
 test-images: $(FULL)/.done  ## Build the two images that the container tests run
 	$(FULL)/bin/python -m tests.container.images

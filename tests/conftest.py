@@ -3,18 +3,49 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from tests import toy
+from tests.needs import NOT_TESTED
 from tests.server import Server, serving
+
+Figure = Callable[[str], None]
+
+_figures = pytest.StashKey[list[str]]()
 
 # A busy machine is no failure; how fast things are is the benchmarks' business.
 settings.register_profile("calm", deadline=None, max_examples=int(os.environ.get("EXAMPLES", "60")))
 settings.load_profile("calm")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Room for the figures."""
+    config.stash[_figures] = []
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """What was measured; and what was not tested for want of something, which is easily taken for a pass."""
+    if config.stash[_figures]:
+        terminalreporter.section("measured")
+        for line in config.stash[_figures]:
+            terminalreporter.line(line)
+    skipped = {report.longrepr[2] for report in terminalreporter.stats.get("skipped", [])}
+    lacking = sorted(reason.partition(NOT_TESTED)[2] for reason in skipped if NOT_TESTED in reason)
+    if lacking:
+        terminalreporter.section(NOT_TESTED.strip(" :"), red=True, bold=True)
+        for reason in lacking:
+            terminalreporter.line(reason, red=True)
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Figure:
+    """Takes lines for the report at the end."""
+    return lambda line: request.config.stash[_figures].append(f"{request.node.name}: {line}")
 
 
 @pytest.fixture(scope="session")

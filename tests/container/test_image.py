@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from inference.manifest import Manifest
-from tests.container.conftest import Figure
+from tests.conftest import Figure
 from tests.container.container import Container, docker, inspect
 from tests.container.images import DEMO, RANDOM
 from tests.server import ROOT

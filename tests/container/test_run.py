@@ -11,7 +11,7 @@ import pytest
 
 from inference.manifest import Manifest
 from tests import pictures, toy
-from tests.container.conftest import Figure
+from tests.conftest import Figure
 from tests.container.container import HARDENED, Container, docker, inspect, running
 from tests.container.images import DEMO, RANDOM
 
