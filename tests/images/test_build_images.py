@@ -1,0 +1,323 @@
+"""build_images.sh: what it asks an engine for, what it says, and what it does again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.images.conftest import RECIPES, Workspace, row
+
+WAIT_SECONDS = 30
+
+
+def values(call: list[str], option: str) -> list[str]:
+    """All values of an option in a call, `--option value` or `--option=value`."""
+    apart = [value for name, value in pairwise(call) if name == option]
+    return apart + [each.partition("=")[2] for each in call if each.startswith(f"{option}=")]
+
+
+def test_all_recipes_by_name(workspace: Workspace) -> None:
+    """Without a TAG every recipe is built, in two passes: the manifest, then the image with labels of it."""
+    done = workspace.run("--registry", "registry.example.org/team/", "--repo", "clip")
+    assert done.returncode == 0, done.stderr
+    builds = workspace.calls("docker", "build")
+    assert [values(call, "--target") for call in builds] == [["manifest"], []] * 3
+    assert sorted(values(call, "--build-arg")[0] for call in builds[::2]) == sorted(f"TAG={name}" for name in RECIPES)
+    for name in RECIPES:
+        size, _, parity, result = row(done.stdout, name)[1:]
+        assert (size, parity, result) == ("412 MB", "f32 0.9999999, bf16 0.99991", "ok")
+    assert done.stdout.splitlines()[0].split() == ["TAG", "SIZE", "TIME", "PARITY", "RESULT"]
+    assert not workspace.calls("docker", "push")
+
+
+def test_the_names_and_labels_of_an_image(workspace: Workspace) -> None:
+    """Three names, and what the manifest says."""
+    assert workspace.run("two", "--registry", "registry.example.org/team", "--version", "9.8").returncode == 0
+    first, second = workspace.calls("docker", "build")
+    prefix = "registry.example.org/team/multi2vec-openvino:two"
+    assert values(first, "--tag") == []
+    assert values(second, "--tag") == [f"{prefix}-9.8", prefix, f"{prefix}-latest"]
+    assert sorted(values(second, "--label")) == [
+        "io.github.multi2vec-openvino.model.licence=mit",
+        "io.github.multi2vec-openvino.model.revision=0123abc",
+        "io.github.multi2vec-openvino.model=somebody/model",
+        "io.github.multi2vec-openvino.parity=f32 0.9999999, bf16 0.99991",
+        "io.github.multi2vec-openvino.tag=two",
+        "org.opencontainers.image.licenses=Apache-2.0 AND MIT",
+        "org.opencontainers.image.version=9.8",
+    ]
+    assert json.loads((workspace.root / "build/two/manifest.json").read_text())["tag"] == "two"
+
+
+def test_the_version_is_the_packages_without_git(workspace: Workspace) -> None:
+    """And git's where there is a tag."""
+    workspace.run("one")
+    assert "multi2vec-openvino:one-1.2.3" in values(workspace.calls("docker", "build")[1], "--tag")
+
+
+def test_both_builds_get_the_same_arguments(workspace: Workspace) -> None:
+    """Only set variables are handed over; what follows -- goes to both builds, or the second would find no cache."""
+    variables = {"BASE_IMAGE": "somewhere/python:3.12", "TORCH_INDEX": "", "DEVICES": "cpu,gpu"}
+    workspace.run("one", "--platform", "linux/arm64", "--", "--network", "host", **variables)
+    for call in workspace.calls("docker", "build"):
+        expected = ["TAG=one", "VERSION=1.2.3", "BASE_IMAGE=somewhere/python:3.12", "DEVICES=cpu,gpu"]
+        assert values(call, "--build-arg") == expected
+        assert values(call, "--network") == ["host"]
+        assert values(call, "--platform") == ["linux/arm64"]
+
+
+def test_the_token_is_a_secret(workspace: Workspace) -> None:
+    """It reaches the build in a file that only its owner reads, and stays nowhere."""
+    assert workspace.run("one", HF_TOKEN="hf_verysecret").returncode == 0
+    assert (workspace.state / "secret").read_text() == "600 hf_verysecret"
+    assert "hf_verysecret" not in (workspace.state / "calls").read_text()
+    kept = [path for path in (workspace.root / "build").rglob("*") if path.is_file()]
+    assert {path.name for path in kept} == {"log", "done", "manifest.json"}
+    assert all("hf_verysecret" not in path.read_text() for path in kept)
+
+
+@pytest.mark.parametrize("engine", ["podman", "buildah"])
+def test_other_engines_keep_the_health_check(workspace: Workspace, engine: str) -> None:
+    """Their own format has none."""
+    done = workspace.run("one", "--engine", engine)
+    assert row(done.stdout, "one")[-1] == "ok"
+    for call in workspace.calls(engine, "build"):
+        assert values(call, "--format") == ["docker"]
+        assert "--layers" in call
+    assert not workspace.calls("docker", "build")
+
+
+def test_the_first_engine_that_works(workspace: Workspace) -> None:
+    """Docker may be installed and not run."""
+    workspace.set("broken", "docker")
+    assert workspace.run("one").returncode == 0
+    assert workspace.calls("podman", "build")
+    workspace.set("broken", "docker", "podman", "buildah")
+    assert "neither docker nor podman nor buildah works here" in workspace.run("one").stderr
+    refused = workspace.run("one", "--engine", "podman")
+    assert refused.returncode == 2
+    assert "podman does not work here" in refused.stderr
+
+
+def test_push(workspace: Workspace) -> None:
+    """All three names, those that move last; the table says so."""
+    done = workspace.run("one", "--push", "--registry", "registry.example.org")
+    prefix = "registry.example.org/multi2vec-openvino:one"
+    assert [call[-1] for call in workspace.calls("docker", "push")] == [f"{prefix}-1.2.3", prefix, f"{prefix}-latest"]
+    assert row(done.stdout, "one")[-1] == "pushed"
+
+
+def test_several_platforms_with_docker(workspace: Workspace) -> None:
+    """buildx builds and pushes them; the manifest comes from this machine's own platform."""
+    platforms = "linux/amd64,linux/arm64"
+    refused = workspace.run("one", "--platform", platforms)
+    assert refused.returncode == 2
+    assert "--push" in refused.stderr
+    done = workspace.run("one", "--platform", platforms, "--push", "--registry", "registry.example.org")
+    assert done.returncode == 0, done.stderr
+    first, second = workspace.calls("docker", "buildx", "build")
+    assert values(first, "--platform") == []
+    assert values(second, "--platform") == [platforms]
+    assert "--push" in second
+    assert len(values(second, "--tag")) == 3
+    assert not workspace.calls("docker", "push")
+
+
+@pytest.mark.parametrize("engine", ["podman", "buildah"])
+def test_several_platforms_elsewhere(workspace: Workspace, engine: str) -> None:
+    """They are kept and pushed as a list of manifests, which replaces an older one."""
+    platforms = "linux/amd64,linux/arm64"
+    options = ("--engine", engine, "--platform", platforms, "--push", "--registry", "registry.example.org")
+    assert workspace.run("one", *options).returncode == 0
+    prefix = "registry.example.org/multi2vec-openvino:one"
+    _, second = workspace.calls(engine, "build")
+    assert (values(second, "--platform"), values(second, "--manifest")) == ([platforms], [f"{prefix}-1.2.3"])
+    assert workspace.calls(engine, "manifest", "rm") == [[engine, "manifest", "rm", f"{prefix}-1.2.3"]]
+    assert [call[-1] for call in workspace.calls(engine, "tag")] == [prefix, f"{prefix}-latest"]
+    pushed = [call[-1] for call in workspace.calls(engine, "manifest", "push", "--all")]
+    assert pushed == [f"docker://{prefix}-1.2.3", f"docker://{prefix}", f"docker://{prefix}-latest"]
+
+
+def test_a_checkpoint_of_ones_own(workspace: Workspace, tmp_path: Path) -> None:
+    """--source: it lies in the context where conversion looks for it, with all that the Dockerfile needs."""
+    blob = tmp_path / "blobs" / "0123"
+    blob.parent.mkdir()
+    blob.write_text("weights")
+    source = tmp_path / "a checkpoint"
+    source.mkdir()
+    (source / "model.safetensors").symlink_to(blob)
+    assert workspace.run("one", "--source", str(source)).returncode == 0
+    contexts = [json.loads(line) for line in (workspace.state / "contexts").read_text().splitlines()]
+    assert len(contexts) == 2
+    for context in contexts:
+        expected = {"Dockerfile", ".dockerignore", "LICENSE", "requirements/serve.txt", "inference/__init__.py"}
+        assert set(context) >= {*expected, "images/one.toml", "images/one/checkpoint/model.safetensors"}
+    assert not (workspace.root / "images" / "one").exists()
+    assert blob.read_text() == "weights"
+    assert sorted(path.name for path in (workspace.root / "build").iterdir()) == ["one"]
+
+
+def test_a_custom_image(workspace: Workspace) -> None:
+    """A model without a recipe, by the reference's variables; its TAG is the user's."""
+    variables = {"CLIP_MODEL_NAME": "somebody/their-clip", "TRUST_REMOTE_CODE": "true"}
+    assert workspace.run("ours", **variables).returncode == 0
+    handed = values(workspace.calls("docker", "build")[0], "--build-arg")
+    assert handed[2:] == ["CLIP_MODEL_NAME=somebody/their-clip", "TRUST_REMOTE_CODE=true"]
+    for tags in ([], ["one", "two"]):
+        refused = workspace.run(*tags, **variables)
+        assert refused.returncode == 2
+        assert "CLIP_MODEL_NAME is set, which makes one custom image: name one TAG" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["four"], "there is no recipe four; there are: one three two"),
+        (["../one"], "cannot be an image's tag"),
+        (["one", "one"], "a TAG is named twice"),
+        (["--fast"], "there is no option --fast"),
+        (["--jobs"], "--jobs needs a value"),
+        (["--jobs", "many"], "--jobs takes a number"),
+        (["--engine", "kaniko"], "--engine takes docker, podman or buildah"),
+        (["--version", "1.0+local"], "cannot be part of an image's tag"),
+        (["--source", "."], "--source is the checkpoint of one TAG, not of 3"),
+        (["one", "--source", "nowhere"], "--source takes a folder that is there"),
+        (["one", "--push"], "--push needs --registry"),
+    ],
+)
+def test_wrong_usage(workspace: Workspace, arguments: list[str], words: str) -> None:
+    """Status 2, a sentence, and nothing is built."""
+    refused = workspace.run(*arguments)
+    assert refused.returncode == 2
+    assert words in refused.stderr
+    assert not workspace.calls("docker", "build")
+
+
+def test_help_and_list(workspace: Workspace) -> None:
+    """Both need no engine."""
+    workspace.set("broken", "docker", "podman", "buildah")
+    shown = workspace.run("--help")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout.startswith("usage: ./build_images.sh")
+    assert workspace.run("--list").stdout.split() == sorted(RECIPES)
+
+
+def test_a_failure_stops_the_rest(workspace: Workspace) -> None:
+    """The table says of each why it is not there; the second run goes on from there."""
+    workspace.set("fails", "three")
+    done = workspace.run("one", "three", "two")
+    assert done.returncode == 1
+    assert row(done.stdout, "one")[-1] == "ok"
+    assert row(done.stdout, "three")[-1] == "three was not converted: the hub is away"
+    assert row(done.stdout, "two")[-1] == "not started: another one failed"
+
+    workspace.set("fails")
+    workspace.forget()
+    again = workspace.run("one", "three", "two")
+    assert again.returncode == 0
+    assert [row(again.stdout, name)[-1] for name in ("one", "three", "two")] == ["already built", "ok", "ok"]
+    assert row(again.stdout, "one")[1] == "412 MB"
+    assert [values(call, "--build-arg")[0] for call in workspace.calls("docker", "build")[::2]] == [
+        "TAG=three",
+        "TAG=two",
+    ]
+
+
+def test_keep_going(workspace: Workspace) -> None:
+    """The others are built, and the status still says that one is not."""
+    workspace.set("fails", "three")
+    done = workspace.run("one", "three", "two", "--keep-going")
+    assert done.returncode == 1
+    assert [row(done.stdout, name)[-1] for name in ("one", "two")] == ["ok", "ok"]
+    assert "the hub is away" in row(done.stdout, "three")[-1]
+
+
+def test_what_makes_it_build_again(workspace: Workspace) -> None:
+    """An input, an option, an image that was removed, or --force."""
+
+    def result(*arguments: str, **variables: str) -> str:
+        return row(workspace.run("one", *arguments, **variables).stdout, "one")[-1]
+
+    assert result() == "ok"
+    assert result() == "already built"
+    (workspace.root / "images" / "two.toml").write_text("changed = true")
+    assert result() == "already built"
+    for name in ("images/one.toml", "Dockerfile", "requirements/serve.txt", "inference/__init__.py"):
+        with (workspace.root / name).open("a") as file:
+            file.write("# changed\n")
+        assert (result(), result()) == ("ok", "already built")
+    assert result(DEVICES="cpu,gpu") == "ok"
+    assert result("--version", "1.3") == "ok"
+    assert (result(), result("--force")) == ("ok", "ok")
+    workspace.set("images")
+    assert (result(), result()) == ("ok", "already built")
+
+
+def _until(path: Path, words: str) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not (path.exists() and words in path.read_text()):
+        assert time.monotonic() < deadline, f"{path} does not say {words!r}"
+        time.sleep(0.02)
+
+
+def test_builds_side_by_side(workspace: Workspace) -> None:
+    """--jobs: two wait for each other's end in vain unless both run; each has a log of its own."""
+    workspace.set("waits", "one", "two")
+    running = workspace.start("one", "two", "three", "--jobs", "2")
+    for name in ("one", "two"):
+        _until(workspace.root / "build" / name / "log", "waiting")
+    assert not (workspace.root / "build" / "three").exists()
+    (workspace.state / "go").touch()
+    stdout, _ = running.communicate(timeout=WAIT_SECONDS)
+    assert running.returncode == 0
+    assert [row(stdout, name)[-1] for name in RECIPES] == ["ok"] * 3
+
+
+def test_what_runs_is_finished_after_a_failure(workspace: Workspace) -> None:
+    """The long build beside the one that failed is not thrown away."""
+    workspace.set("waits", "one")
+    workspace.set("fails", "two")
+    running = workspace.start("one", "two", "three", "--jobs", "2")
+    _until(workspace.root / "build" / "two" / "log", "was not converted")
+    (workspace.state / "go").touch()
+    stdout, _ = running.communicate(timeout=WAIT_SECONDS)
+    assert running.returncode == 1
+    assert row(stdout, "one")[-1] == "ok"
+    assert row(stdout, "three")[-1] == "not started: another one failed"
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_ends_what_runs(workspace: Workspace, number: signal.Signals, status: int) -> None:
+    """No child outlives the script, nothing is left but logs, and the next run takes it up again."""
+    workspace.set("waits", "one", "two")
+    running = workspace.start("one", "two", "--jobs", "2", HF_TOKEN="hf_verysecret")
+    for name in ("one", "two"):
+        _until(workspace.root / "build" / name / "log", "waiting")
+    running.send_signal(number)
+    _, stderr = running.communicate(timeout=WAIT_SECONDS)
+    assert running.returncode == status
+    assert "interrupted" in stderr
+    assert _processes(workspace) == []
+    assert sorted(path.name for path in (workspace.root / "build").iterdir()) == ["one", "two"]
+    (workspace.state / "go").touch()
+    again = workspace.run("one", "two")
+    assert [row(again.stdout, name)[-1] for name in ("one", "two")] == ["ok", "ok"]
+
+
+def _processes(workspace: Workspace) -> list[str]:
+    """Processes with this workspace's engine in their environment, ourselves excepted."""
+    mark = f"FAKE_ENGINE={workspace.state}".encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (folder / "environ").read_bytes() and folder.name != str(os.getpid()):
+                found.append((folder / "cmdline").read_text())
+        except OSError:
+            continue
+    return found

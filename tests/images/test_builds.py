@@ -1,0 +1,102 @@
+"""What build_images.sh makes of manifests and logs."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from images import builds
+from tests.server import DEMO
+
+BUILDKIT = """\
+#11 [converter 2/5] RUN sh /build/install.sh
+#11 1.2 Collecting torch
+#13 [packages 2/7] RUN python3 -m venv
+#13 0.5 all is well here
+#11 2.0 ERROR: Could not find a version that satisfies torch==99
+#11 ERROR: executor failed running [/bin/sh -c sh /build/install.sh]: exit code: 1
+
+#13 [packages 2/7] RUN python3 -m venv
+#13 CANCELED
+------
+ > [converter 2/5] RUN sh /build/install.sh:
+------
+executor failed running [/bin/sh -c sh /build/install.sh]: exit code: 1
+"""
+WRAPPED = """\
+#9 31.0 loading
+#9 40.2 demo was not converted: the smallest cosine of text is 0.91, and that is
+#9 40.2 below the floor of 0.9999
+#9 ERROR: process "/bin/sh -c python" did not complete successfully: exit code: 1
+"""
+NOT_FOUND = """\
+#3 [internal] load metadata for docker.io/library/python:3.12-slim
+#3 ERROR: pulling from host registry-1.docker.io failed
+------
+failed to solve with frontend dockerfile.v0
+"""
+BUILDAH = """\
+STEP 5/9: RUN python -m inference.convert
+demo was not converted: the hub did not give it
+time="2026-01-01T00:00:00Z" level=warning msg="Failed to shut down"
+error building at STEP "RUN python -m inference.convert": error while running runtime: exit status 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        (BUILDKIT, "ERROR: Could not find a version that satisfies torch==99"),
+        (
+            WRAPPED,
+            "demo was not converted: the smallest cosine of text is 0.91, and that is below the floor of 0.9999",
+        ),
+        (NOT_FOUND, "pulling from host registry-1.docker.io failed"),
+        (BUILDAH, "demo was not converted: the hub did not give it"),
+        ("denied: not allowed to push\n\n", "denied: not allowed to push"),
+        ("", "it says nothing"),
+    ],
+)
+def test_reason(log: str, expected: str) -> None:
+    """The words of the step that failed, not of its neighbours and not the engine's own."""
+    assert builds.reason(log) == expected
+
+
+def test_labels_of_the_demo() -> None:
+    """From the manifest as conversion writes it."""
+    manifest = json.loads((DEMO / "manifest.json").read_text())
+    labels = builds.labels(manifest)
+    assert labels["io.github.multi2vec-openvino.model"] == "images/demo/checkpoint"
+    assert labels["io.github.multi2vec-openvino.model.revision"] == "none"
+    assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+    parity = dict(each.split() for each in labels["io.github.multi2vec-openvino.parity"].split(", "))
+    for arithmetic, smallest in parity.items():
+        towers = manifest["parity"][arithmetic].values()
+        assert float(smallest) == pytest.approx(min(tower["smallest_cosine"] for tower in towers), abs=1e-7)
+    assert set(parity) == {"f32", "bf16"}
+
+
+def test_fingerprint(tmp_path: Path) -> None:
+    """It knows names, contents and settings, and no order of a file system or caches of Python's."""
+    folder = tmp_path / "folder"
+    (folder / "__pycache__").mkdir(parents=True)
+    (folder / "a").write_text("one")
+    before = builds.fingerprint([str(folder)], b"")
+    (folder / "__pycache__" / "a.pyc").write_text("compiled")
+    assert builds.fingerprint([str(folder), str(tmp_path / "absent")], b"") == before
+    assert builds.fingerprint([str(folder)], b"DEVICES=gpu") != before
+    (folder / "a").rename(folder / "b")
+    assert builds.fingerprint([str(folder)], b"") != before
+
+
+def test_it_runs_wherever_there_is_python() -> None:
+    """The machine that builds has no packages of ours."""
+    specification = importlib.util.find_spec("images.builds")
+    assert specification is not None
+    assert specification.origin is not None
+    imports = [line for line in Path(specification.origin).read_text().splitlines() if "import " in line[:40]]
+    assert imports
+    assert not any("inference" in line or "numpy" in line for line in imports)
