@@ -229,6 +229,8 @@ origin() {
   local label=org.opencontainers.image
   echo "$label.version=$VERSION"
   git log -1 --format="$label.revision=%H%n$label.created=%cI" 2>/dev/null || true
+  # A public address only: another one may hold a password, or say something to nobody.
+  git remote get-url origin 2>/dev/null | sed -nE "s|^https://([^/@]+/.*)$|$label.source=https://\1|p" || true
 }
 
 finish() { # TAG CONTEXT ARGUMENT…

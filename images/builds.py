@@ -59,10 +59,14 @@ def labels(manifest: dict[str, Any]) -> dict[str, str]:
         f"{PREFIX}.model.revision": " + ".join(each["revision"] or "none" for each in sources),
         f"{PREFIX}.model.licence": licence,
         f"{PREFIX}.parity": parity(manifest),
-        # SPDX identifiers are compared without regard to case, and the hub's names are such identifiers in lower case.
-        "org.opencontainers.image.licenses": "Apache-2.0"
-        + ("" if licence == "apache-2.0" else f" AND {licence.upper()}"),
+        "org.opencontainers.image.licenses": " AND ".join(dict.fromkeys(["Apache-2.0", spdx(licence)])),
     }
+
+
+def spdx(licence: str) -> str:
+    """The hub's name of a licence as SPDX writes it (https://spdx.org/licenses)."""
+    known = {"apache-2.0": "Apache-2.0", "mit": "MIT"}
+    return known.get(licence.lower()) or "LicenseRef-" + re.sub(r"[^A-Za-z0-9.-]+", "-", licence)
 
 
 def parity(manifest: dict[str, Any]) -> str:
