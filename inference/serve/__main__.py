@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from inference.manifest import ManifestError
 from inference.serve import logs, memory
 from inference.serve.app import create_app
-from inference.serve.connections import CountingProtocol
+from inference.serve.connections import CountingProtocol, waiting
 from inference.serve.encoder import DeviceError
 from inference.serve.metrics import Metrics
 from inference.serve.resources import usable_cpus
@@ -43,10 +43,16 @@ class Server(uvicorn.Server):
         self._service.drain()
         super().handle_exit(sig, frame)
 
+    def _protocol(self) -> CountingProtocol:
+        return CountingProtocol(self.config, self.server_state, self.lifespan.state)
+
     async def shutdown(self, sockets: object = None) -> None:
         """Close the listeners, let kept connections finish and leave, then close what idles."""
+        late = [each for server in self.servers for listener in server.sockets for each in waiting(listener)]
         for server in self.servers:
             server.close()
+        for connection in late:
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
         await asyncio.sleep(self._drain_seconds)
         await super().shutdown()
 

@@ -1,6 +1,10 @@
-"""Kept connections: counting their requests, so that none stays with one of several servers for ever."""
+"""Connections: none stays with one of several servers for ever, and none is lost when a server goes."""
 
 from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
 
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -27,3 +31,14 @@ def is_last(scope: Scope, most: int) -> bool:
     """
     count: int = scope.get("extensions", {}).get(COUNT, {}).get("count", 0)
     return 0 < most <= count
+
+
+def waiting(listener: socket.socket) -> Iterator[socket.socket]:
+    """The connections that the kernel has made and nobody has accepted; they would be reset with the listener's end.
+
+    Their clients believe that they are connected, and may have sent a request already.
+    """
+    with socket.socket(fileno=socket.dup(listener.fileno())) as listening, contextlib.suppress(BlockingIOError):
+        listening.setblocking(False)
+        while True:
+            yield listening.accept()[0]

@@ -1,10 +1,13 @@
-"""What the end-to-end tests stand on: a real Weaviate server, and the service with the demo model."""
+"""What the end-to-end tests stand on: a real Weaviate server, and the service with the demo model.
+
+By default both are started here; with --compose they are those of docker-compose.yml, and the same tests run.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,7 +16,9 @@ import pytest
 from weaviate import WeaviateClient
 from weaviate.collections import Collection
 
+from tests.e2e.stack import NoStack, Stack, composed
 from tests.e2e.weaviate_server import DEFAULT_VERSION, NoWeaviate, Server, weaviate_server
+from tests.needs import lacking
 from tests.server import Server as Service
 from tests.server import serving
 
@@ -24,14 +29,20 @@ TIMEOUT_SECONDS = 2400
 
 Create = Callable[..., Collection[Any, Any]]
 StartWeaviate = Callable[..., AbstractContextManager[Server]]
-Figure = Callable[[str], None]
+StartStack = Callable[[], AbstractContextManager[Stack]]
 
-_missing = pytest.StashKey[list[str]]()
-_figures = pytest.StashKey[list[str]]()
+
+@dataclass(frozen=True)
+class Mortal:
+    """A service that a test may end, and the arguments that lead a collection to it."""
+
+    service: Service
+    inference: dict[str, Any]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds --weaviate-versions."""
+    """Adds --compose and --weaviate-versions."""
+    parser.addoption("--compose", action="store_true", help="test the Compose stack; the image is IMAGE:demo")
     parser.addoption(
         "--weaviate-versions",
         default=DEFAULT_VERSION,
@@ -42,15 +53,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Adds the marker."""
+    """Adds the markers."""
     config.addinivalue_line("markers", "any_version: runs with every version in --weaviate-versions")
-    config.stash[_missing] = []
-    config.stash[_figures] = []
+    config.addinivalue_line("markers", "compose: is about the Compose stack")
+    config.addinivalue_line("markers", "outside_compose(reason): cannot be asked of the Compose stack")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of this folder the time that a first run needs."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give the tests of this folder the time that a first run needs, and leave out what is not of this run."""
     here = Path(__file__).parent
+    other = "outside_compose" if config.getoption("--compose") else "compose"
+    left_out = [item for item in items if item.get_closest_marker(other)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS))
@@ -61,27 +76,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "server" not in metafunc.fixturenames:
         return
     versions = [DEFAULT_VERSION]
-    if metafunc.definition.get_closest_marker("any_version"):
+    if metafunc.definition.get_closest_marker("any_version") and not metafunc.config.getoption("--compose"):
         wanted = metafunc.config.getoption("--weaviate-versions")
         versions = [DEFAULT_VERSION, *OLDER_VERSIONS] if wanted == "all" else wanted.split(",")
     metafunc.parametrize("server", versions, indirect=True, scope="session")
-
-
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """What was measured; and that tests were skipped for want of a server, which is easily taken for a pass."""
-    if config.stash[_figures]:
-        terminalreporter.section("measured through Weaviate")
-        for line in config.stash[_figures]:
-            terminalreporter.line(line)
-    for reason in config.stash[_missing][:1]:
-        terminalreporter.section("NOT TESTED AGAINST WEAVIATE", red=True, bold=True)
-        terminalreporter.line(reason, red=True)
-
-
-@pytest.fixture
-def figure(request: pytest.FixtureRequest) -> Figure:
-    """Takes lines for the report at the end."""
-    return lambda line: request.config.stash[_figures].append(f"{request.node.name}: {line}")
 
 
 @pytest.fixture(scope="session")
@@ -96,10 +94,7 @@ def start_weaviate(pytestconfig: pytest.Config) -> StartWeaviate:
             with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
                 server = context.__enter__()
         except NoWeaviate as missing:
-            if os.environ.get("CI"):
-                pytest.fail(str(missing), pytrace=False)
-            pytestconfig.stash[_missing].append(str(missing))
-            pytest.skip(str(missing))
+            lacking(str(missing))
         try:
             yield server
         finally:
@@ -109,8 +104,37 @@ def start_weaviate(pytestconfig: pytest.Config) -> StartWeaviate:
 
 
 @pytest.fixture(scope="session")
-def demo() -> Iterator[Service]:
+def start_stack() -> StartStack:
+    """`composed`, but where no stack can be had the test fails in CI and is skipped elsewhere."""
+
+    @contextmanager
+    def start() -> Iterator[Stack]:
+        context = composed()
+        try:
+            stack = context.__enter__()
+        except NoStack as missing:
+            lacking(str(missing))
+        try:
+            yield stack
+        finally:
+            context.__exit__(None, None, None)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def stack(start_stack: StartStack) -> Iterator[Stack]:
+    """The Compose stack."""
+    with start_stack() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def demo(request: pytest.FixtureRequest) -> Iterator[Service]:
     """The service with the demo model."""
+    if request.config.getoption("--compose"):
+        yield request.getfixturevalue("stack").service
+        return
     with serving() as service:
         yield service
 
@@ -118,6 +142,11 @@ def demo() -> Iterator[Service]:
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest, start_weaviate: StartWeaviate, demo: Service) -> Iterator[Server]:
     """A Weaviate server whose module multi2vec-clip calls the demo service."""
+    if request.config.getoption("--compose"):
+        running = request.getfixturevalue("stack").weaviate
+        assert running.version() == request.param
+        yield running
+        return
     environment = {"ENABLE_MODULES": "multi2vec-clip", "CLIP_INFERENCE_API": demo.url}
     with start_weaviate(request.param, environment) as running:
         assert not running.is_ours or running.version() == request.param
@@ -135,6 +164,17 @@ def client(server: Server) -> Iterator[WeaviateClient]:
 def inference(server: Server, demo: Service) -> dict[str, Any]:
     """Arguments that lead a collection to the demo service: none, but for a server that somebody else configured."""
     return {} if server.is_ours else {"inference_url": server.reach(demo.url)}
+
+
+@pytest.fixture
+def mortal(request: pytest.FixtureRequest, server: Server, demo: Service) -> Iterator[Mortal]:
+    """A service of the test's own; of the Compose stack its only one, which runs again afterwards."""
+    if request.config.getoption("--compose"):
+        yield Mortal(demo, {})
+        demo.start()
+        return
+    with serving() as service:
+        yield Mortal(service, {"inference_url": server.reach(service.url)})
 
 
 @pytest.fixture(scope="module")

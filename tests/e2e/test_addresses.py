@@ -55,6 +55,7 @@ def late(start_weaviate: StartWeaviate) -> Iterator[Late]:
             yield Late(server, service, was_ready, log)
 
 
+@pytest.mark.outside_compose("Compose itself starts Weaviate when the service is healthy")
 def test_weaviate_waits_for_the_service(late: Late) -> None:
     """It asks for `ready` until it is told so, and then starts as ever."""
     assert not late.was_ready_without
@@ -62,6 +63,7 @@ def test_weaviate_waits_for_the_service(late: Late) -> None:
     assert late.server.is_ready()
 
 
+@pytest.mark.outside_compose("the stack's service has no prefix")
 def test_the_service_behind_a_prefix(late: Late) -> None:
     """Readiness, meta, import and search all go through the prefix."""
     pictures = scenes(50, seed=20)
@@ -78,6 +80,7 @@ def test_the_service_behind_a_prefix(late: Late) -> None:
             assert picture.title in titles(collection.query.near_text(picture.title, limit=5))
 
 
+@pytest.mark.outside_compose("containers of the stack do not reach a service on this machine's loopback")
 def test_another_service_for_one_collection(
     create: Create, server: Server, inference: dict[str, Any], demo: Service, tmp_path: Path
 ) -> None:

@@ -12,12 +12,10 @@ from weaviate.classes.config import Configure
 from weaviate.collections import Collection
 from weaviate.exceptions import WeaviateQueryError
 
-from tests.e2e.conftest import Create
+from tests.e2e.conftest import Create, Mortal
 from tests.e2e.library import PROPERTIES, SMALLEST_COSINE, cosine, load, titles, vectors_by_title
 from tests.e2e.pictures import Picture, scenes
-from tests.e2e.weaviate_server import Server
 from tests.server import Server as Service
-from tests.server import serving
 
 WAIT_SECONDS = 30.0
 
@@ -99,31 +97,31 @@ def test_a_text_longer_than_the_model_takes(create: Create, inference: dict[str,
 
 
 @pytest.mark.parametrize("end", ["killed", "stopped"])
-def test_the_service_goes_in_mid_import(create: Create, server: Server, end: str) -> None:
+def test_the_service_goes_in_mid_import(create: Create, mortal: Mortal, end: str) -> None:
     """And comes again: what failed is reported, goes in the second time, and nothing else is lost."""
     pictures = scenes(400, seed=14)
-    with serving() as service:
-        collection = _stocked(create, {"inference_url": server.reach(service.url)})
-        with collection.batch.fixed_size(20, concurrent_requests=2) as batch:
-            for number, picture in enumerate(pictures):
-                if number == 150:
-                    _until(lambda: len(collection) > 0)
-                    {"killed": service.kill, "stopped": service.stop}[end]()
-                if number == 250:
-                    _until(lambda: batch.number_errors > 0)
-                    service.start()
-                batch.add_object(picture.properties)
-        failed = collection.batch.failed_objects
-        assert 0 < len(failed) < len(pictures)
-        assert len(collection) == len(pictures) - len(failed)
-        messages = {each.message for each in failed}
-        assert all(any(words in message for words in AWAY) for message in messages), messages
-        if end == "stopped":
-            # What it had accepted it answered; only connections that came later found nobody.
-            assert not any(words in message for message in messages for words in BROKEN_OFF), messages
+    service = mortal.service
+    collection = _stocked(create, mortal.inference)
+    with collection.batch.fixed_size(20, concurrent_requests=2) as batch:
+        for number, picture in enumerate(pictures):
+            if number == 150:
+                _until(lambda: len(collection) > 0)
+                {"killed": service.kill, "stopped": service.stop}[end]()
+            if number == 250:
+                _until(lambda: batch.number_errors > 0)
+                service.start()
+            batch.add_object(picture.properties)
+    failed = collection.batch.failed_objects
+    assert 0 < len(failed) < len(pictures)
+    assert len(collection) == len(pictures) - len(failed)
+    messages = {each.message for each in failed}
+    assert all(any(words in message for words in AWAY) for message in messages), messages
+    if end == "stopped":
+        # What it had accepted it answered; only connections that came later found nobody.
+        assert not any(words in message for message in messages for words in BROKEN_OFF), messages
 
-        load(collection, [dict(each.object_.properties or {}) for each in failed])
-        _assert_complete(collection, pictures, service)
+    load(collection, [dict(each.object_.properties or {}) for each in failed])
+    _assert_complete(collection, pictures, service)
 
 
 def _assert_complete(collection: Collection[Any, Any], pictures: tuple[Picture, ...], service: Service) -> None:
@@ -135,14 +133,13 @@ def _assert_complete(collection: Collection[Any, Any], pictures: tuple[Picture, 
         assert cosine(stored[picture.title], row) >= SMALLEST_COSINE
 
 
-def test_the_service_is_restarted_between_queries(create: Create, server: Server) -> None:
+def test_the_service_is_restarted_between_queries(create: Create, mortal: Mortal) -> None:
     """An orderly stop ends with status 0; while it is away queries say so, and afterwards they work again."""
     picture = scenes(1, seed=15)[0]
-    with serving() as service:
-        collection = _stocked(create, {"inference_url": server.reach(service.url)})
-        collection.data.insert(picture.properties)
-        assert service.stop() == 0
-        with pytest.raises(WeaviateQueryError, match="send POST request"):
-            collection.query.near_text(picture.title, limit=1)
-        service.start()
-        assert titles(collection.query.near_text(picture.title, limit=1)) == [picture.title]
+    collection = _stocked(create, mortal.inference)
+    collection.data.insert(picture.properties)
+    assert mortal.service.stop() == 0
+    with pytest.raises(WeaviateQueryError, match="send POST request"):
+        collection.query.near_text(picture.title, limit=1)
+    mortal.service.start()
+    assert titles(collection.query.near_text(picture.title, limit=1)) == [picture.title]

@@ -13,7 +13,8 @@ from weaviate.classes.query import Filter
 from weaviate.classes.tenants import Tenant
 from weaviate.collections import Collection
 
-from tests.e2e.conftest import Create, Figure
+from tests.conftest import Figure
+from tests.e2e.conftest import Create
 from tests.e2e.library import PROPERTIES, SMALLEST_COSINE, certainty, cosine, load, titles, vector_of, vectors_by_title
 from tests.e2e.pictures import scenes
 from tests.server import Server as Service

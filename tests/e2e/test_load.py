@@ -10,7 +10,8 @@ from typing import Any
 
 from weaviate.classes.config import Configure
 
-from tests.e2e.conftest import Create, Figure
+from tests.conftest import Figure
+from tests.e2e.conftest import Create
 from tests.e2e.library import PROPERTIES, load, titles
 from tests.e2e.pictures import Picture, scenes
 from tests.e2e.weaviate_server import Server

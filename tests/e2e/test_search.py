@@ -9,7 +9,8 @@ from weaviate.classes.config import Configure
 from weaviate.classes.query import Move
 from weaviate.collections import Collection
 
-from tests.e2e.conftest import Create, Figure
+from tests.conftest import Figure
+from tests.e2e.conftest import Create
 from tests.e2e.library import PROPERTIES, SMALLEST_COSINE, certainty, cosine, load, recall, titles, vectors_by_title
 from tests.e2e.pictures import Picture, scenes
 from tests.server import Server as Service

@@ -57,16 +57,13 @@ class Server:
     host_alias: str = LOOPBACK
     process: subprocess.Popen[bytes] | None = None
     log: Path | None = None
+    # Whether it was started for these tests, with the environment that they want.
+    is_ours: bool = True
 
     @property
     def url(self) -> str:
         """Its HTTP address, without a path."""
         return f"http://{self.host}:{self.http_port}"
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether it was started here, with the environment asked for."""
-        return self.process is not None
 
     def reach(self, url: str) -> str:
         """A loopback address of this machine as the server has to write it."""
@@ -149,7 +146,7 @@ def somebodys(url: str) -> Server:
     parts = urlsplit(url if "//" in url else f"//{url}")
     grpc_port = int(os.environ.get("WEAVIATE_GRPC_PORT") or 50051)
     alias = os.environ.get("WEAVIATE_HOST_ALIAS") or LOOPBACK
-    return Server(parts.hostname or LOOPBACK, parts.port or 80, grpc_port, "WEAVIATE_URL", alias)
+    return Server(parts.hostname or LOOPBACK, parts.port or 80, grpc_port, "WEAVIATE_URL", alias, is_ours=False)
 
 
 def free_ports(count: int) -> range:

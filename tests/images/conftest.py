@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,9 @@ def row(stdout: str, tag: str) -> list[str]:
     """The cells of a tag's line in the table."""
     (line,) = [line for line in stdout.splitlines() if line.split()[0] == tag]
     return [cell.strip() for cell in line.split("  ") if cell.strip()]
+
+
+def values(call: list[str], option: str) -> list[str]:
+    """All values of an option in a call, `--option value` or `--option=value`."""
+    apart = [value for name, value in pairwise(call) if name == option]
+    return apart + [each.partition("=")[2] for each in call if each.startswith(f"{option}=")]

@@ -1,9 +1,18 @@
-"""Kept connections: how many requests one carries."""
+"""Kept connections: how many requests one carries; and those that come with a server's last breath."""
 
+import asyncio
 import http.client
+import socket
 from pathlib import Path
 
-from inference.serve.connections import COUNT, is_last
+import uvicorn
+
+from inference.serve.__main__ import Server as Uvicorn
+from inference.serve.app import create_app
+from inference.serve.connections import COUNT, CountingProtocol, is_last, waiting
+from inference.serve.metrics import Metrics
+from inference.serve.service import Service
+from inference.serve.settings import Settings
 from tests.server import Server, serving
 
 
@@ -35,3 +44,49 @@ def test_the_request_that_reaches_the_limit_is_the_last() -> None:
     scope = {"type": "http", "extensions": {COUNT: {"count": 5}}}
     assert [is_last(scope, most) for most in (0, 4, 5, 6)] == [False, True, True, False]
     assert not is_last({"type": "http"}, 5)
+
+
+def test_connections_that_nobody_accepted_yet() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        clients = [socket.create_connection(listener.getsockname()) for _ in range(3)]
+        accepted = list(waiting(listener))
+        assert {each.getpeername() for each in accepted} == {each.getsockname() for each in clients}
+        assert list(waiting(listener)) == []
+        for each in (*clients, *accepted):
+            each.close()
+
+
+def test_a_connection_that_waits_while_the_server_closes_is_answered(toy_folder: Path) -> None:
+    settings = Settings(model_dir=toy_folder, host="127.0.0.1", port=0, cache_dir=None)
+
+    async def main() -> list[bytes]:
+        service = Service(settings, Metrics())
+        config = uvicorn.Config(
+            create_app(service, lambda error: None),
+            host="127.0.0.1",
+            port=0,
+            http=CountingProtocol,
+            log_config=None,
+            timeout_graceful_shutdown=5,
+        )
+        config.load()
+        server = Uvicorn(config, service)
+        server.lifespan = config.lifespan_class(config)
+        await server.startup()
+        address = server.servers[0].sockets[0].getsockname()
+        # Nothing is awaited between here and the end of the listener, so nobody can have accepted them.
+        clients = [socket.create_connection(address) for _ in range(5)]
+        for client in clients:
+            client.sendall(b"GET /.well-known/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        service.drain()
+        await server.shutdown()
+        answers = []
+        for client in clients:
+            with client:
+                client.settimeout(5)
+                answers.append(client.recv(1000))
+        return answers
+
+    for answer in asyncio.run(main()):
+        assert answer.startswith(b"HTTP/1.1 204")
+        assert b"connection: close" in answer.lower()

@@ -1,7 +1,7 @@
 """Real engines and a real registry: `pytest tests/images/engines`.
 
-What is not here is skipped; with CI set it fails. BASE_IMAGE is taken from the environment, where an engine cannot
-pull python:3.12-slim.
+BASE_IMAGE, BUILD_NETWORK and TORCH_INDEX are taken from the environment, where an engine cannot pull
+python:3.12-slim, has no network of its own, or should not install CUDA.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from tests.needs import lacking
 from tests.server import ROOT, free_port
 
 BASE_IMAGE = os.environ.get("BASE_IMAGE") or "python:3.12-slim"
@@ -38,13 +38,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(BUILD_SECONDS))
 
 
-def missing(what: str) -> NoReturn:
-    """Skip, or fail in CI."""
-    if os.environ.get("CI"):
-        pytest.fail(what, pytrace=False)
-    pytest.skip(f"NOT TESTED WITH A REAL ENGINE: {what}")
-
-
 @dataclass(frozen=True)
 class Engine:
     """One that works, and the environment that it works in."""
@@ -62,7 +55,8 @@ class Engine:
 
     def command(self, root: Path, *arguments: str) -> tuple[str, ...]:
         """The call of build_images.sh."""
-        return (str(root / "build_images.sh"), "--engine", self.name, *arguments, "--", "--network", "host")
+        network = ("--", "--network", os.environ["BUILD_NETWORK"]) if os.environ.get("BUILD_NETWORK") else ()
+        return (str(root / "build_images.sh"), "--engine", self.name, *arguments, *network)
 
 
 def run(
@@ -78,7 +72,7 @@ def run(
 
 def surroundings(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment of a command."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "XDG_RUNTIME_DIR") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "XDG_RUNTIME_DIR", "TORCH_INDEX") if name in os.environ}
     return kept | {"BASE_IMAGE": BASE_IMAGE} | dict(environment)
 
 
@@ -88,7 +82,7 @@ def docker() -> Engine:
     variables = {name: value for name, value in os.environ.items() if name.startswith("DOCKER_")}
     engine = Engine("docker", variables)
     if shutil.which("docker") is None or run("docker", "info", environment=variables, check=False).returncode:
-        missing("no Docker engine runs here")
+        lacking("no Docker engine runs here")
     return engine
 
 
@@ -102,7 +96,7 @@ def address() -> str:
 def buildah(tmp_path_factory: pytest.TempPathFactory, address: str) -> Iterator[Engine]:
     """Buildah with a storage of its own, which goes afterwards: a build takes some 15 GB."""
     if shutil.which("buildah") is None:
-        missing("buildah is not installed")
+        lacking("buildah is not installed")
     folder = tmp_path_factory.mktemp("buildah")
     (folder / "storage.conf").write_text(
         f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/storage"\nrunroot = "{folder}/run"\n'
@@ -147,20 +141,22 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 @pytest.fixture
-def repo(docker: Engine) -> Iterator[str]:
-    """A name for images; what has it in Docker goes afterwards."""
+def repo(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A name for images; Docker's of that name go afterwards, buildah's with its storage."""
     name = f"localhost/test-{uuid4().hex[:12]}"
     yield name
-    for image in docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split():
-        if name.partition("/")[2] in image:
-            docker("image", "rm", "--force", image)
+    used = {each.name: each for each in request.node.funcargs.values() if isinstance(each, Engine)}
+    if "docker" in used:
+        images = used["docker"]("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", name).split()
+        for image in images:
+            used["docker"]("image", "rm", "--force", image)
 
 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory, address: str) -> Iterator[str]:
     """A registry on loopback; its address."""
     if shutil.which("docker-registry") is None:
-        missing("docker-registry, a registry to push to, is not installed")
+        lacking("docker-registry, a registry to push to, is not installed")
     folder = tmp_path_factory.mktemp("registry")
     (folder / "config.yml").write_text(
         f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}}}}}\nhttp: {{addr: '{address}'}}\n"
