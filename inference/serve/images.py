@@ -7,7 +7,9 @@ against transformers and open_clip.
 from __future__ import annotations
 
 import binascii
+import contextlib
 import io
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +41,11 @@ RESAMPLING = {
 # (1×50,000 pixels would become 224×11,200,000) only the part that survives the crop is made. Pillow may then take the
 # two directions in the other order, so that pixels at hard edges differ by a few levels.
 LARGEST_WHOLE_RESIZE = 16_000_000
+
+# Pictures with more pixels are decoded one at a time: each takes hundreds of megabytes, and a container's memory is
+# limited. (A camera's 12 megapixels take 36.)
+LARGEST_SIDE_BY_SIDE = 16_000_000
+_one_large = threading.Lock()
 
 _URL_SAFE = str.maketrans("-_", "+/")
 
@@ -84,8 +91,10 @@ def prepare(data: bytes, spec: ImageSpec, limits: PictureLimits = PictureLimits(
     Raises `BadInput` when it cannot be decoded and `TooLarge` when it is over a limit.
     """
     image = _open(data, limits)
+    is_large = image.width * image.height > LARGEST_SIDE_BY_SIDE
     try:
-        return _pixels(image, spec)
+        with _one_large if is_large else contextlib.nullcontext():
+            return _pixels(image, spec)
     except Exception as error:
         # Decoders raise nearly anything on broken files; all of it is the file's fault, never the server's.
         raise BadInput(f"a picture ({image.format}, {len(data)} bytes) cannot be decoded: {error}") from None

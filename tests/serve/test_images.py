@@ -3,7 +3,10 @@
 import base64
 import contextlib
 import io
+import threading
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import open_clip.transform
@@ -14,6 +17,7 @@ from PIL import Image
 from transformers import CLIPImageProcessorPil
 
 from inference.manifest import ImageSpec
+from inference.serve import images
 from inference.serve.errors import BadInput, ClientError, TooLarge
 from inference.serve.images import PictureLimits, decode_base64, prepare
 from tests import pictures
@@ -72,6 +76,29 @@ def test_every_size_as_the_originals_do(width: int, height: int, seed: int) -> N
 def test_an_endless_strip_costs_no_memory() -> None:
     data = pictures.encode(pictures.noise((1, 60_000)), "PNG")
     assert prepare(data, ImageSpec("image", 224, 224, "shortest")).shape == (224, 224, 3)
+
+
+@pytest.mark.parametrize(("edge", "most"), [(4001, 1), (400, 4)])
+def test_large_pictures_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch, edge: int, most: int) -> None:
+    """So that four of them at once do not take four times the memory; small ones go side by side."""
+    data = pictures.encode(Image.new("1", (edge, edge)), "PNG")
+    at_work: list[int] = []
+    seen: list[int] = []
+    all_here = threading.Barrier(most)
+
+    def decode(image: Image.Image, spec: ImageSpec) -> np.ndarray:
+        at_work.append(1)
+        all_here.wait(20)
+        # Long enough for the others to come in, were they let.
+        time.sleep(0.1)
+        seen.append(len(at_work))
+        at_work.pop()
+        return np.zeros((SIDE, SIDE, 3), np.uint8)
+
+    monkeypatch.setattr(images, "_pixels", decode)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: prepare(data, TRANSFORMERS), range(4)))
+    assert max(seen) == most
 
 
 def test_exif_orientation_is_a_choice() -> None:
