@@ -58,7 +58,7 @@ FROM base AS converter
 # PyTorch's index of CPU wheels makes this stage five gigabytes smaller; without it come the registry's, with CUDA.
 ARG TORCH_INDEX=
 COPY requirements/convert.txt requirements/install.sh /build/
-RUN --mount=type=cache,target=/root/.cache/pip sh /build/install.sh /opt/convert /build/convert.txt "${TORCH_INDEX}"
+RUN sh /build/install.sh /opt/convert /build/convert.txt "${TORCH_INDEX}"
 WORKDIR /app
 COPY images images
 COPY inference inference

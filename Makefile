@@ -17,7 +17,7 @@ yaml := {extends: default, rules: {line-length: {max: 120}, document-start: disa
 lock := $(FULL)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --custom-compile-command "make lock"
 
-.PHONY: help serve convert test check format bench images test-images test-container test-chart e2e e2e-all e2e-compose e2e-k8s \
+.PHONY: help serve convert test check format bench images test-images test-container test-buildah test-chart e2e e2e-all e2e-compose e2e-k8s \
   lock train-demo clean
 
 help:  ## This list
@@ -55,8 +55,11 @@ images:  ## Build container images: all recipes, or TAG=… (build_images.sh has
 test-images: $(FULL)/.done  ## Build the two images that the container tests run
 	$(FULL)/bin/python -m tests.container.images
 
-test-container: test-images  ## The images themselves: size, files, user, hardening, start, vectors, end
-	$(FULL)/bin/python -m pytest tests/container tests/images/engines
+test-container: test-images  ## The images: size, files, user, hardening, start, vectors, end; and building them
+	$(FULL)/bin/python -m pytest tests/container tests/images/engines --ignore tests/images/engines/test_buildah.py
+
+test-buildah: $(FULL)/.done  ## An image built with buildah (some minutes, 20 GB of disk while it runs)
+	$(FULL)/bin/python -m pytest tests/images/engines/test_buildah.py
 
 test-chart: $(FULL)/.done  ## The Helm chart: lint, schema, and what it renders against Kubernetes' schemas (needs helm)
 	$(FULL)/bin/python -m pytest tests/chart

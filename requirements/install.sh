@@ -5,7 +5,8 @@ set -eu
 venv=$1 requirements=$2 torch_index=$3
 
 python3 -m venv --without-pip "$venv"
-install() { python3 -m pip --python "$venv/bin/python" install --no-compile "$@"; }
+# Without pip's cache, which would hold gigabytes of wheels once more.
+install() { python3 -m pip --python "$venv/bin/python" install --no-cache-dir --no-compile "$@"; }
 
 if [ -n "$torch_index" ]; then
   # shellcheck disable=SC2046

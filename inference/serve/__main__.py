@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
-# As process 1 of a container nothing ends it but a handler, and the imports below take a while.
+# As process 1 of a container nothing ends it but a handler, and the imports below take a while. At once: an exception
+# could come in the middle of an import that takes it for a failure of its own.
 for _each in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(_each, lambda *_: sys.exit(0))
+    signal.signal(_each, lambda *_: os._exit(0))
 
 # ruff: noqa: E402
 import asyncio

@@ -61,6 +61,10 @@ class Container:
         """POST /vectorize."""
         return httpx.post(f"{self.url}/vectorize", json=body, timeout=60, trust_env=False)
 
+    def metrics(self) -> str:
+        """GET /metrics."""
+        return httpx.get(f"{self.url}/metrics", timeout=60, trust_env=False).text
+
     def run(self, *command: str) -> str:
         """What a command in the container prints."""
         return docker("exec", self.name, *command)

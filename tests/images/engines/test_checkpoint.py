@@ -1,4 +1,4 @@
-"""build_images.sh with the real Dockerfile: a random-weight checkpoint with Docker, the demo with buildah."""
+"""build_images.sh with Docker and the real Dockerfile: a random-weight checkpoint."""
 
 from __future__ import annotations
 
@@ -37,17 +37,3 @@ def test_a_checkpoint_in_the_hubs_layout(docker: Engine, repository: Path, repo:
         timeout=60,
     )
     assert inside.stdout == (folder / "manifest.json").read_bytes()
-
-
-def test_the_demo_with_buildah(buildah: Engine, repository: Path) -> None:
-    """The same Dockerfile; its health check and labels are there."""
-    done = buildah.build(repository, "demo")
-    assert row(done.stdout, "demo")[-1] == "ok", (
-        done.stderr + (repository / "build" / "demo" / "log").read_text()[-3000:]
-    )
-    described = json.loads(buildah("inspect", "--type", "image", "localhost/multi2vec-openvino:demo"))
-    configuration = described["Docker"]["config"]
-    assert configuration["User"].startswith("10001")
-    assert configuration["Healthcheck"]["Test"] == ["CMD", "python", "-m", "inference.serve.health"]
-    assert configuration["Labels"][f"{PREFIX}.tag"] == "demo"
-    assert f"{PREFIX}.parity" in configuration["Labels"]
