@@ -42,9 +42,10 @@ RUN case "${DEVICES}" in *gpu*) \
 COPY --from=packages /opt/venv /opt/venv
 COPY --from=packages /app /app
 RUN install -d -m 0775 -o 10001 -g 0 /cache
+# Filling a cache of compiled models takes longer than compiling a small one: worth it on a volume at /cache.
 ENV PATH=/opt/venv/bin:$PATH \
     MODEL_DIR=/model \
-    CACHE_DIR=/cache
+    CACHE_DIR=none
 WORKDIR /app
 USER 10001:0
 EXPOSE 8080

@@ -25,13 +25,10 @@ def test_the_user() -> None:
 
 
 def test_what_can_be_written() -> None:
-    spec = chart({"cache": {"sizeLimit": "5Gi"}}).one("Deployment")["spec"]["template"]["spec"]
-    assert spec["volumes"] == [
-        {"name": "cache", "emptyDir": {"sizeLimit": "5Gi"}},
-        {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
-    ]
+    spec = chart({"tmp": {"sizeLimit": "5Gi"}}).one("Deployment")["spec"]["template"]["spec"]
+    assert spec["volumes"] == [{"name": "tmp", "emptyDir": {"sizeLimit": "5Gi"}}]
     mounts = spec["containers"][0]["volumeMounts"]
-    assert [(mount["name"], mount["mountPath"]) for mount in mounts] == [("cache", "/cache"), ("tmp", "/tmp")]
+    assert [(mount["name"], mount["mountPath"]) for mount in mounts] == [("tmp", "/tmp")]
 
 
 @pytest.mark.parametrize(

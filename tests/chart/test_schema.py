@@ -137,7 +137,7 @@ def test_unknown_keys_of_what_is_empty_by_default_are_refused(entry: Values) -> 
         {"extraEnv": [{"value": "b"}]},
         {"extraEnv": {"A": "b"}},
         {"resources": {"limits": {"memory": ["1Gi"]}}},
-        {"cache": {"sizeLimit": "many"}},
+        {"tmp": {"sizeLimit": "many"}},
         {"accelerator": {"kind": "cuda"}},
         {"accelerator": {"count": 0}},
         {"drain": {"seconds": -1}},
