@@ -14,7 +14,7 @@ from pathlib import Path
 from inference import manifest
 from inference.convert.errors import SourceError
 
-SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+SHA256 = re.compile(r"[0-9a-f]{64}")
 GIT_BLOB = re.compile(r"[0-9a-f]{40}")
 
 
