@@ -1,5 +1,5 @@
 # One image per model: docker build --build-arg TAG=<recipe> .
-# Everything but the last layer (the model) is the same for all tags. build_images.sh builds, labels and tags them all.
+# Everything but the last layer (the model and the list of parts) is the same for all tags. build_images.sh builds, labels and tags them all.
 
 # A digest pins it: --build-arg BASE_IMAGE=python:3.12-slim@sha256:…
 ARG BASE_IMAGE=python:3.12-slim
@@ -92,8 +92,8 @@ COPY --from=convert /out/model/manifest.json /out/app/sbom.cdx.json /
 
 # --- the image serves on this machine and gives the original library's vectors, or there is no image
 FROM runtime AS checked
-COPY --from=convert /out/ /
-RUN ["python", "-m", "inference.serve.check"]
+COPY --from=convert /out /out
+RUN MODEL_DIR=/out/model python -m inference.serve.check
 
 
 FROM runtime AS serve
@@ -104,5 +104,4 @@ LABEL org.opencontainers.image.title="multi2vec-openvino" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.licenses="Apache-2.0" \
       io.github.multi2vec-openvino.tag="${TAG}"
-COPY --from=checked /model /model
-COPY --from=checked /app/sbom.cdx.json /app/
+COPY --from=checked /out/ /
