@@ -25,7 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     console = Console(stderr=True)
     _quiet(console)
-    signal.signal(signal.SIGTERM, _terminate)
+    interruption = Interruption()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, interruption)
     wanted = options.tag or DEMO
     try:
         chosen = custom.recipe(options.tag, os.environ) or recipe.read(wanted)
@@ -35,12 +37,15 @@ def main(arguments: list[str] | None = None) -> int:
 
         source = options.source or checkpoint.beside_recipe(wanted)
         pipeline.convert(chosen, source, options.out or Path("models") / wanted, options.precision, console)
-    except ConversionError as error:
+    except BaseException as error:
+        # Libraries may have made another error of it on its way here.
+        if interruption.happened:
+            console.print("interrupted; nothing was written")
+            return 130
+        if not isinstance(error, ConversionError):
+            raise
         console.print(f"{wanted} was not converted: {error}", style="red", markup=False, highlight=False)
         return 1
-    except KeyboardInterrupt:
-        console.print("interrupted; nothing was written")
-        return 130
     return 0
 
 
@@ -79,9 +84,16 @@ def _quiet(console: Console) -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 
-def _terminate(number: int, frame: object) -> NoReturn:
-    # As an exception, so that what is half-written is removed.
-    raise KeyboardInterrupt
+class Interruption:
+    """Handles signals: remembers that one came, and raises `KeyboardInterrupt`, so that what is half-written goes."""
+
+    def __init__(self) -> None:
+        self.happened = False
+
+    def __call__(self, number: int, frame: object) -> NoReturn:
+        """A signal."""
+        self.happened = True
+        raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

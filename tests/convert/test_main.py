@@ -50,6 +50,29 @@ def test_an_interruption_leaves_nothing(
         time.sleep(0.05)
     process.send_signal(number)
     _, errors = process.communicate(timeout=100)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors.decode()
     assert b"interrupted" in errors
     assert list(tmp_path.iterdir()) == []
+
+
+SWALLOWED = """
+import os, signal, sys
+from inference.convert import pipeline
+from inference.convert.__main__ import main
+from inference.convert.errors import SourceError
+def convert(*arguments):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        while True:
+            pass
+    except BaseException:
+        raise SourceError("a library's own words") from None
+pipeline.convert = convert
+sys.exit(main(["demo"]))
+"""
+
+
+def test_an_interruption_that_a_library_took_for_an_error_of_its_own() -> None:
+    done = python("-c", SWALLOWED)
+    assert done.returncode == 130
+    assert "interrupted" in done.stderr
