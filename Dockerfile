@@ -26,8 +26,9 @@ RUN find /opt/venv -type d -name tests -prune -exec rm -r {} + \
     && case "${DEVICES}" in *gpu*) ;; *) rm -f "${libs}/libopenvino_intel_gpu_plugin.so" "${libs}/cache.json" ;; esac \
     && case "${DEVICES}" in *npu*) ;; *) rm -f "${libs}/libopenvino_intel_npu_plugin.so" ;; esac
 COPY LICENSE /app/
-COPY inference/__init__.py inference/manifest.py /app/inference/
-COPY inference/serve /app/inference/serve
+COPY inference/multi2vec/*.py /app/multi2vec/
+COPY inference/multi2vec/engine /app/multi2vec/engine
+COPY inference/multi2vec/serve /app/multi2vec/serve
 # By content, not by time: the same code gives the same layer.
 RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib /app
 
@@ -43,15 +44,19 @@ COPY --from=packages /opt/venv /opt/venv
 COPY --from=packages /app /app
 RUN install -d -m 0775 -o 10001 -g 0 /cache
 # Filling a cache of compiled models takes longer than compiling a small one: worth it on a volume at /cache.
+# The code is found from any working directory.
 ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONPATH=/app \
     MODEL_DIR=/model \
     CACHE_DIR=none
 WORKDIR /app
 USER 10001:0
 EXPOSE 8080
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-m", "inference.serve.health"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-m", "multi2vec", "health"]
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["python", "-m", "inference.serve"]
+# `docker run IMAGE check` runs another command of the same program.
+ENTRYPOINT ["python", "-m", "multi2vec"]
+CMD ["serve"]
 
 
 # --- what converts: torch and the original libraries; nothing of it is served
@@ -63,6 +68,7 @@ RUN sh /build/install.sh /opt/convert /build/convert.txt "${TORCH_INDEX}"
 WORKDIR /app
 COPY images images
 COPY inference inference
+ENV PYTHONPATH=/app/inference
 
 
 FROM converter AS convert
@@ -79,10 +85,10 @@ ARG TRUST_REMOTE_CODE
 ARG HF_ENDPOINT
 # A token of the hub comes as a secret: --secret id=hf_token,src=FILE
 RUN --mount=type=cache,target=/root/.cache/huggingface --mount=type=secret,id=hf_token \
-    HF_TOKEN_PATH=/run/secrets/hf_token /opt/convert/bin/python -m inference.convert "${TAG}" --precision "${PRECISION}" --out /out/model
+    HF_TOKEN_PATH=/run/secrets/hf_token /opt/convert/bin/python -m multi2vec convert "${TAG}" --precision "${PRECISION}" --out /out/model
 # The list of parts: of what serves, not of what converts.
 COPY --from=packages /opt/venv /opt/venv
-RUN /opt/convert/bin/python -m inference.convert.sbom /out/model --packages /opt/venv/bin/python --out /out/app/sbom.cdx.json
+RUN /opt/convert/bin/python -m multi2vec.convert.sbom /out/model --packages /opt/venv/bin/python --out /out/app/sbom.cdx.json
 
 
 # --- for --target manifest --output type=local,dest=DIR
@@ -93,7 +99,7 @@ COPY --from=convert /out/model/manifest.json /out/app/sbom.cdx.json /
 # --- the image serves on this machine and gives the original library's vectors, or there is no image
 FROM runtime AS checked
 COPY --from=convert /out /out
-RUN MODEL_DIR=/out/model python -m inference.serve.check
+RUN MODEL_DIR=/out/model python -m multi2vec check
 
 
 FROM runtime AS serve

@@ -15,6 +15,7 @@ optional = if [ -x $(FULL)/bin/$(1) ]; then $(FULL)/bin/$(1) $(2); \
   else echo "NOT CHECKED: no $(1) for this machine"; [ -z "$$CI" ]; fi
 trivy := config --quiet --skip-check-update --exit-code 1 --severity HIGH,CRITICAL --skip-dirs .venv,.cache,build
 yaml := {extends: default, rules: {line-length: {max: 120}, document-start: disable, comments-indentation: disable}}
+install := -m pip install --quiet --disable-pip-version-check
 lock := $(FULL)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --custom-compile-command "make lock"
 
@@ -25,12 +26,12 @@ help:  ## This list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 serve: $(SERVE)/.done  ## Serve a model on port 8080: the demo, or TAG=… (PORT, HOST, MODEL_DIR and all settings work)
-	$(SERVE)/bin/python -m inference.serve
+	$(SERVE)/bin/multi2vec serve
 
 convert: $(FULL)/.done  ## Convert a model: TAG=… from the hub, or SOURCE=<folder> from a local checkpoint
-	$(FULL)/bin/python -m inference.convert "$(TAG)" $(if $(SOURCE),--source "$(SOURCE)")
+	$(FULL)/bin/multi2vec convert "$(TAG)" $(if $(SOURCE),--source "$(SOURCE)")
 
-test: $(FULL)/.done  ## All tests but those that need a Weaviate server
+test: $(FULL)/.done  ## The tests that need no Weaviate, container engine, Helm or cluster (e2e and test-… are for those)
 	$(FULL)/bin/python -m pytest
 
 check: $(FULL)/.done  ## Format, lint, types, layers, shell scripts
@@ -77,24 +78,29 @@ e2e-compose: test-images  ## The same through docker-compose.yml
 e2e-k8s: $(FULL)/.done  ## The Helm chart in the cluster of KUBECONFIG, whose nodes have the images of test-images
 	$(FULL)/bin/python -m pytest tests/e2e_k8s
 
-lock: $(FULL)/.done  ## Write requirements/*.txt anew from requirements/*.in
-	$(lock) requirements/serve.in -o requirements/serve.txt
-	$(lock) requirements/convert.in -c requirements/serve.txt -o requirements/convert.txt
-	$(lock) requirements/test.in -c requirements/convert.txt -o requirements/test.txt
+lock: $(FULL)/.done  ## Write requirements/*.txt anew from pyproject.toml and requirements/test.in
+	$(lock) pyproject.toml -o requirements/serve.txt
+	$(lock) pyproject.toml --extra convert -c requirements/serve.txt -o requirements/convert.txt
+	$(lock) pyproject.toml --extra convert requirements/test.in -c requirements/convert.txt -o requirements/test.txt
 
 train-demo: $(FULL)/.done  ## Train the demo model anew and convert it
 	$(FULL)/bin/python -m images.demo.train
-	$(FULL)/bin/python -m inference.convert demo --out images/demo/model
+	$(FULL)/bin/multi2vec convert demo --out images/demo/model
 
 clean:  ## Remove environments and caches, not models
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-$(SERVE)/.done: requirements/serve.txt
-	$(PYTHON) -m venv --clear $(SERVE)
-	$(SERVE)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/serve.txt
+# The locked packages; then this checkout itself, so that what is edited here is what runs.
+%/.done: %/.locked pyproject.toml
+	$*/bin/python $(install) --no-deps --editable .
 	@touch $@
 
-$(FULL)/.done: $(wildcard requirements/*.txt)
+$(SERVE)/.locked: requirements/serve.txt
+	$(PYTHON) -m venv --clear $(SERVE)
+	$(SERVE)/bin/python $(install) --requirement requirements/serve.txt
+	@touch $@
+
+$(FULL)/.locked: $(wildcard requirements/*.txt)
 	$(PYTHON) -m venv --clear $(FULL)
-	$(FULL)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/test.txt
+	$(FULL)/bin/python $(install) --requirement requirements/test.txt
 	@touch $@

@@ -123,7 +123,7 @@ choose_engine() {
 
 choose_version() {
   local described
-  described=$(git describe --tags --dirty 2>/dev/null || sed -n 's/^__version__ = "\(.*\)"/\1/p' inference/__init__.py)
+  described=$(git describe --tags --dirty 2>/dev/null || sed -n 's/^__version__ = "\(.*\)"/\1/p' inference/multi2vec/__init__.py)
   VERSION=${VERSION:-${described#v}}
   [[ $VERSION =~ ^[A-Za-z0-9_.-]+$ ]] || wrong "the version '$VERSION' cannot be part of an image's tag"
 }
@@ -229,7 +229,7 @@ origin() {
   local label=org.opencontainers.image
   echo "$label.version=$VERSION"
   git log -1 --format="$label.revision=%H%n$label.created=%cI" 2>/dev/null || true
-  # A public address only: another one may hold a password, or say something to nobody.
+  # A public address only: another one may hold a password, or mean nothing elsewhere.
   git remote get-url origin 2>/dev/null | sed -nE "s|^https://([^/@]+/.*)$|$label.source=https://\1|p" || true
 }
 

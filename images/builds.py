@@ -59,6 +59,7 @@ def labels(manifest: dict[str, Any]) -> dict[str, str]:
         f"{PREFIX}.model.revision": " + ".join(each["revision"] or "none" for each in sources),
         f"{PREFIX}.model.licence": licence,
         f"{PREFIX}.parity": parity(manifest),
+        f"{PREFIX}.fingerprint": manifest["fingerprint"],
         "org.opencontainers.image.licenses": " AND ".join(dict.fromkeys(["Apache-2.0", spdx(licence)])),
     }
 
@@ -70,10 +71,22 @@ def spdx(licence: str) -> str:
 
 
 def parity(manifest: dict[str, Any]) -> str:
-    """The smallest cosine of any sample in any tower, in f32 and in bf16 where that was measured."""
-    measured = {name: manifest["parity"][name] for name in ("f32", "bf16") if name in manifest["parity"]}
-    smallest = {name: min(each["smallest_cosine"] for each in towers.values()) for name, towers in measured.items()}
-    return ", ".join(f"{name} {cosine:.7g}" for name, cosine in smallest.items())
+    """The smallest cosine of any sample, whatever its modality, in f32 and in bf16; or that it was not measured.
+
+    The manifest has figures by precision, modality and output; one that was not measured has a sentence instead.
+    """
+    found = {name: list(_cosines(manifest["parity"].get(name))) for name in ("f32", "bf16")}
+    return ", ".join(f"{name} {min(each):.7g}" if each else f"{name} not measured" for name, each in found.items())
+
+
+def _cosines(figures: Any) -> Iterator[float]:
+    """Every `smallest_cosine` in nested figures."""
+    if isinstance(figures, dict):
+        for name, value in figures.items():
+            if name == "smallest_cosine":
+                yield value
+            else:
+                yield from _cosines(value)
 
 
 def reason(log: str) -> str:
@@ -88,7 +101,7 @@ def reason(log: str) -> str:
             steps.setdefault(found[1], []).append(found[2])
         else:
             return _last_words(steps.get(found[1], [])) or found[3]
-    return _last_words(rest) or "it says nothing"
+    return _last_words(rest) or "the log is empty"
 
 
 def _last_words(lines: Sequence[str]) -> str:

@@ -36,7 +36,7 @@ from transformers import (
     XLMRobertaTokenizer,
 )
 
-from inference.convert.samples import TEXTS
+from multi2vec.convert.samples import TEXTS
 
 GAIN = 1.6
 SMALL_TEXT = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -83,6 +83,17 @@ def clip(
     return folder
 
 
+def clip_as_openai(folder: Path) -> Path:
+    """The same with OpenAI's own numbers for the ends of a text, which are not the tokenizer's: transformers then takes
+    the vector at the largest token id."""
+    clip(folder)
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config["text_config"].update(bos_token_id=0, eos_token_id=2, pad_token_id=1)
+    path.write_text(json.dumps(config))
+    return folder
+
+
 def clip_vit_b32(folder: Path) -> Path:
     """A ViT-B/32 of real size (151 M parameters) in `openai/clip-vit-base-patch32`'s layout."""
     text = {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 12, "num_attention_heads": 8}
@@ -102,6 +113,11 @@ SMALL_OPEN_CLIP: dict[str, Any] = {
     "vision_cfg": {"image_size": 48, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
 }
+
+
+def quick_gelu_open_clip(folder: Path) -> Path:
+    """The small model of open_clip with QuickGELU, and its configuration says so."""
+    return open_clip_folder(folder, {**SMALL_OPEN_CLIP, "quick_gelu": True})
 
 
 def open_clip_folder(folder: Path, config: dict[str, Any] = SMALL_OPEN_CLIP, *, safetensors: bool | str = True) -> Path:

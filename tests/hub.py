@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from inference.convert.checksums import git_blob
+from multi2vec.convert.checksums import git_blob
 
 LARGE = 10_000
 

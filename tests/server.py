@@ -26,7 +26,7 @@ Vectors = npt.NDArray[np.float32]
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on."""
+    """A free port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -40,7 +40,7 @@ def environment(folder: Path, port: int, settings: dict[str, object]) -> dict[st
 
 
 class Server:
-    """`python -m inference.serve` on one model folder and one port; it can be ended and started again.
+    """`python -m multi2vec serve` on one model folder and one port; it can be ended and started again.
 
     Settings are given by their environment names. `url` includes the URL prefix.
     """
@@ -61,7 +61,7 @@ class Server:
     def launch(self) -> None:
         """Start it without waiting for anything."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "inference.serve"],
+            [sys.executable, "-m", "multi2vec", "serve"],
             cwd=ROOT,
             env=self._environment,
             stdout=self._log,
@@ -88,7 +88,7 @@ class Server:
         raise TimeoutError(f"{path} was not {status} within {seconds} s:\n{self.log()}")
 
     def kill(self) -> None:
-        """End it without a word of farewell, as a crash would."""
+        """Kill it, as a crash would."""
         self.process.kill()
         self.process.wait(STOP_SECONDS)
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from inference import manifest as manifests
-from inference.manifest import Manifest, ManifestError
+from multi2vec import manifest as manifests
+from multi2vec.fingerprint import fingerprint_of
+from multi2vec.manifest import Manifest, ManifestError
 from tests import toy
 
 
@@ -24,8 +25,8 @@ def test_what_was_written_is_read_back(plain: Manifest) -> None:
 
 
 def test_keys_of_later_versions_are_ignored(plain: Manifest) -> None:
-    data = json.loads(plain.to_json()) | {"video": {"frames": 8}}
-    data["text"]["task_prompts"] = {"a": "b"}
+    data = json.loads(plain.to_json()) | {"colour": {"frames": 8}}
+    data["inputs"]["text"]["task_prompts"] = {"a": "b"}
     assert manifests.parse(json.dumps(data)) == plain
 
 
@@ -39,21 +40,24 @@ def test_keys_with_defaults_may_be_missing(plain: Manifest) -> None:
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [
-        ({"schema": 2}, "schema 2, this version reads 1"),
+        ({"schema": 1}, "schema 1, this version reads 2"),
         ({"schema": None}, "schema None"),
-        ({"dimensions": "512"}, "dimensions is not of type int"),
-        ({"dimensions": True}, "dimensions is not of type int"),
+        ({"dimensions": "512"}, "dimensions is not a whole number"),
+        ({"dimensions": True}, "dimensions is not a whole number"),
+        ({"dimensions": 8}, "has vectors of 8 dimensions, its tower 'text' of 16"),
         ({"languages": "en"}, "languages is not a list"),
-        ({"precision": "int4"}, "precision is 'int4', which this version does not know"),
-        ({"towers": {}}, "names the tower 'image', which it does not describe"),
-        ({"image": None, "text": None}, "describes neither texts nor pictures"),
+        ({"precision": "int4"}, "precision is 'int4'; it can be 'fp32', 'fp16'"),
+        ({"towers": {}}, "names the tower 'text', which it does not describe"),
+        ({"inputs": {}}, "describes no inputs"),
+        ({"inputs": {"smell": {"tower": "text"}}}, "inputs of the modality 'smell'; known are text, image"),
+        ({"inputs": {"text": {"tower": "text"}}}, "text has no 'max_length'"),
         ({"files": {}}, "without a checksum"),
         (
             {"files": dict.fromkeys(("text.xml", "image.xml", "tokenizer.json", "../"), "0")},
             "outside the model folder",
         ),
-        ({"text": {"tower": "text"}}, "text has no 'max_length'"),
         ({"sources": [3]}, "sources[0] is not an object"),
+        ({"normalise": False}, "manifest.json was changed: its fingerprint is"),
     ],
 )
 def test_a_broken_manifest_is_refused_with_a_sentence(plain: Manifest, keys: dict[str, object], sentence: str) -> None:
@@ -61,6 +65,46 @@ def test_a_broken_manifest_is_refused_with_a_sentence(plain: Manifest, keys: dic
         manifests.parse(changed(plain, **keys))
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
+
+
+class TestFingerprint:
+    @pytest.mark.parametrize(
+        "keys",
+        [
+            {"weights": "1"},
+            {"normalise": False},
+            {"inputs": {"text": toy.TEXT}},
+            {"inputs": {"text": dataclasses.replace(toy.TEXT, max_length=5), "image": toy.PICTURE}},
+            {"inputs": {"text": toy.TEXT, "image": dataclasses.replace(toy.PICTURE, transparency="white")}},
+            {"files": {"text.xml": "0", "image.xml": "0", "tokenizer.json": "1"}},
+        ],
+    )
+    def test_what_changes_vectors_changes_it(self, plain: Manifest, keys: dict[str, object]) -> None:
+        other = dataclasses.replace(plain, **keys)  # type: ignore[arg-type]
+        assert fingerprint_of(other) != plain.fingerprint
+        assert manifests.with_fingerprint(other).fingerprint == fingerprint_of(other)
+
+    @pytest.mark.parametrize(
+        "keys",
+        [
+            {"tag": "other"},
+            {"precision": "fp16"},
+            {"libraries": {"openvino": "2030"}},
+            {"parity": {}},
+            {"files": {"text.xml": "1", "image.xml": "0", "tokenizer.json": "0"}},
+        ],
+    )
+    def test_what_does_not_leaves_it(self, plain: Manifest, keys: dict[str, object]) -> None:
+        assert fingerprint_of(dataclasses.replace(plain, **keys)) == plain.fingerprint  # type: ignore[arg-type]
+
+    def test_a_spec_that_later_gets_an_optional_key_keeps_it(self, plain: Manifest) -> None:
+        @dataclasses.dataclass(frozen=True)
+        class Later(manifests.TextSpec):
+            sparkle: bool = False
+
+        later = Later(**{each.name: getattr(toy.TEXT, each.name) for each in dataclasses.fields(toy.TEXT)})
+        inputs = {"text": later, "image": toy.PICTURE}
+        assert fingerprint_of(dataclasses.replace(plain, inputs=inputs)) == plain.fingerprint
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '"manifest"'])

@@ -1,7 +1,7 @@
 """A toy model: two graphs of a few KB instead of mocks, so that tests run the real encoder on real files.
 
 A picture's vector depends on its colours and on where they are; a text's on its tokens, not on its padding. Both can be
-computed by hand, see `text_vector` and `image_vector`.
+computed by hand, see `text_vector` and `picture_vector`.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from openvino import opset15 as op
 from PIL import Image
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from inference.manifest import (
+from multi2vec.manifest import (
     FILE_NAME,
     SCHEMA,
     Example,
-    ImageSpec,
     Manifest,
     OutputSpec,
+    PictureSpec,
     Source,
     TensorSpec,
     TextSpec,
     TowerSpec,
     sha256,
+    with_fingerprint,
 )
 
 SIDE = 8
@@ -36,7 +37,8 @@ MAX_LENGTH = 12
 WORDS = ("<pad>", "<s>", "</s>", "<unk>", *"a the red green blue dark light cat dog bird sun sea one two three".split())
 
 TEXT = TextSpec(tower="text", max_length=MAX_LENGTH, pad_id=0, clean=("collapse_whitespace", "lower"))
-IMAGE = ImageSpec(tower="image", height=SIDE, width=SIDE, resize="shortest")
+PICTURE = PictureSpec(tower="image", height=SIDE, width=SIDE, resize="shortest")
+FIGURES = {modality: {"dense": {"smallest_cosine": 1.0}} for modality in ("text", "image")}
 
 
 def _weights(seed: int, *shape: int) -> np.ndarray:
@@ -44,7 +46,7 @@ def _weights(seed: int, *shape: int) -> np.ndarray:
 
 
 TEXT_WEIGHTS = _weights(1, len(WORDS), DIMENSIONS)
-IMAGE_WEIGHTS = _weights(2, SIDE * SIDE * 3, DIMENSIONS)
+PICTURE_WEIGHTS = _weights(2, SIDE * SIDE * 3, DIMENSIONS)
 
 
 def text_tower(dimensions: int = DIMENSIONS) -> ov.Model:
@@ -53,17 +55,23 @@ def text_tower(dimensions: int = DIMENSIONS) -> ov.Model:
     mask = op.parameter([-1, -1], ov.Type.i64, name="attention_mask")
     rows = op.gather(op.constant(TEXT_WEIGHTS[:, :dimensions]), ids, op.constant(0))
     weights = op.unsqueeze(op.convert(mask, "f32"), op.constant(2))
-    return ov.Model([op.reduce_sum(op.multiply(rows, weights), op.constant(1), False)], [ids, mask], "toy_text")
+    return named(ov.Model([op.reduce_sum(op.multiply(rows, weights), op.constant(1), False)], [ids, mask], "toy_text"))
 
 
-def image_tower(dimensions: int = DIMENSIONS) -> ov.Model:
+def picture_tower(dimensions: int = DIMENSIONS) -> ov.Model:
     """pixels (B, SIDE, SIDE, 3) → a linear map of them, scaled to 0..1 (B, D)."""
     pixels = op.parameter([-1, SIDE, SIDE, 3], ov.Type.u8, name="pixels")
     flat = op.reshape(op.convert(pixels, "f32"), op.constant([-1, SIDE * SIDE * 3]), False)
     scaled = op.divide(flat, op.constant(np.float32(255)))
-    return ov.Model(
-        [op.matmul(scaled, op.constant(IMAGE_WEIGHTS[:, :dimensions]), False, False)], [pixels], "toy_image"
-    )
+    vectors = op.matmul(scaled, op.constant(PICTURE_WEIGHTS[:, :dimensions]), False, False)
+    return named(ov.Model([vectors], [pixels], "toy_picture"))
+
+
+def named(graph: ov.Model, *names: str) -> ov.Model:
+    """The graph with names for its outputs."""
+    for output, name in zip(graph.outputs, names or ("dense",), strict=True):
+        output.get_tensor().set_names({name})
+    return graph
 
 
 def tokenizer() -> Tokenizer:
@@ -76,16 +84,26 @@ def tokenizer() -> Tokenizer:
 
 
 def text_vector(text: str, dimensions: int = DIMENSIONS) -> np.ndarray:
-    """What the text tower gives, at unit length, float32 (dimensions,)."""
+    """The text's vector at unit length, float32 (dimensions,)."""
+    return _unit(text_row(text, dimensions))
+
+
+def text_row(text: str, dimensions: int = DIMENSIONS) -> np.ndarray:
+    """What the text tower gives, float32 (dimensions,)."""
     words = [word if word in WORDS else "<unk>" for word in text.lower().split()][: MAX_LENGTH - 2]
     ids = [WORDS.index(word) for word in ("<s>", *words, "</s>")]
-    return _unit(TEXT_WEIGHTS[ids, :dimensions].sum(axis=0))
+    return np.asarray(TEXT_WEIGHTS[ids, :dimensions].sum(axis=0))
 
 
-def image_vector(image: Image.Image, dimensions: int = DIMENSIONS) -> np.ndarray:
-    """What the image tower gives for a picture of SIDE by SIDE pixels, at unit length, float32 (dimensions,)."""
+def picture_vector(image: Image.Image, dimensions: int = DIMENSIONS) -> np.ndarray:
+    """The vector of a picture of SIDE by SIDE pixels at unit length, float32 (dimensions,)."""
+    return _unit(picture_row(image, dimensions))
+
+
+def picture_row(image: Image.Image, dimensions: int = DIMENSIONS) -> np.ndarray:
+    """What the picture tower gives for a picture of SIDE by SIDE pixels, float32 (dimensions,)."""
     flat = np.asarray(image.convert("RGB"), dtype=np.float32).reshape(-1) / 255
-    return _unit(flat @ IMAGE_WEIGHTS[:, :dimensions])
+    return np.asarray(flat @ PICTURE_WEIGHTS[:, :dimensions])
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
@@ -114,7 +132,7 @@ def write(folder: Path, *, tag: str = "toy", dimensions: int = DIMENSIONS) -> Pa
     """Write the toy's model folder."""
     folder.mkdir(parents=True, exist_ok=True)
     ov.save_model(text_tower(dimensions), folder / "text.xml", compress_to_fp16=False)
-    ov.save_model(image_tower(dimensions), folder / "image.xml", compress_to_fp16=False)
+    ov.save_model(picture_tower(dimensions), folder / "image.xml", compress_to_fp16=False)
     tokenizer().save(str(folder / "tokenizer.json"))
     files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != FILE_NAME}
     (folder / FILE_NAME).write_text(manifest(files, tag, dimensions).to_json())
@@ -123,10 +141,10 @@ def write(folder: Path, *, tag: str = "toy", dimensions: int = DIMENSIONS) -> Pa
 
 def manifest(files: dict[str, str], tag: str = "toy", dimensions: int = DIMENSIONS) -> Manifest:
     """The toy's manifest."""
-    outputs = (OutputSpec("vector", dimensions),)
+    outputs = (OutputSpec("dense", dimensions),)
     ids, mask = TensorSpec("input_ids", "i64", (None, None)), TensorSpec("attention_mask", "i64", (None, None))
     example = picture(99)
-    return Manifest(
+    made = Manifest(
         schema=SCHEMA,
         tag=tag,
         family="toy",
@@ -140,15 +158,16 @@ def manifest(files: dict[str, str], tag: str = "toy", dimensions: int = DIMENSIO
             "text": TowerSpec("text.xml", (ids, mask), outputs),
             "image": TowerSpec("image.xml", (TensorSpec("pixels", "u8", (None, SIDE, SIDE, 3)),), outputs),
         },
-        image=IMAGE,
-        text=TEXT,
-        parity={"f32": {"text": {"smallest_cosine": 1.0}, "image": {"smallest_cosine": 1.0}}},
+        inputs={"text": TEXT, "image": PICTURE},
+        weights="0",
+        parity={"f32": FIGURES, "bf16": FIGURES},
         examples=(
-            Example("text", "a red cat", tuple(map(float, text_vector("a red cat", dimensions)))),
-            Example("image", b64(png(example)), tuple(map(float, image_vector(example, dimensions)))),
+            Example("text", "a red cat", tuple(map(float, text_row("a red cat", dimensions)))),
+            Example("image", b64(png(example)), tuple(map(float, picture_row(example, dimensions)))),
         ),
         files=files,
     )
+    return with_fingerprint(made)
 
 
 if __name__ == "__main__":

@@ -22,14 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 
-from inference import manifest as manifests
-from inference.serve import images
-from inference.serve.encoder import Encoder, Execution
-from inference.serve.resources import usable_cpus
-from inference.serve.texts import TextPreparer, Tokens
+from multi2vec.engine.embedder import Embedder, Lane
+from multi2vec.engine.encoder import Execution
+from multi2vec.engine.loading import open_model
+from multi2vec.engine.resources import usable_cpus
+from multi2vec.engine.wanted import Wanted
 from tests.benchmarks import samples
 from tests.benchmarks.samples import Modality
 
@@ -61,51 +60,35 @@ def ways(modality: Modality, seconds: float, cpus: int | None = None) -> list[Tr
 
 
 class Limit:
-    """Runs trials; a tower is compiled once for each number of streams."""
+    """Runs trials; the model is opened once for each number of streams."""
 
     def __init__(self, folder: Path, cache: Path | None = None) -> None:
         self._folder = folder
         self._cache = cache
-        self._manifest = manifests.read(folder)
-        self._encoders: dict[tuple[str, int], Encoder] = {}
-        text = self._manifest.text
-        assert text is not None
-        assert self._manifest.image is not None
-        self._preparer = TextPreparer(folder, text, self._manifest.towers[text.tower])
+        self._opened: dict[int, Embedder] = {}
 
     def run(self, trial: Trial) -> float:
         """Items per second."""
-        encoder = self._encoder(trial)
-        if trial.modality == "image":
-            return rate(trial, _items("image", trial.batch), self._pictures(encoder))
-        return rate(trial, _items("text", max(trial.batch, SORTED_AMONG)), self._texts(encoder, trial.batch))
+        lane = self._open(trial.streams).lanes[trial.modality]
+        sorted_among = SORTED_AMONG if trial.modality == "text" else trial.batch
+        return rate(trial, _items(trial.modality, max(trial.batch, sorted_among)), unit_of(lane, trial.batch))
 
-    def _pictures(self, encoder: Encoder) -> Unit:
-        spec = self._manifest.image
-        assert spec is not None
+    def _open(self, streams: int) -> Embedder:
+        if streams not in self._opened:
+            how = Execution(streams=streams, cache=self._cache)
+            self._opened[streams] = open_model(self._folder, how, verify_checksums=False)
+        return self._opened[streams]
 
-        def unit(items: Sequence[str]) -> None:
-            pixels = [images.prepare(images.decode_base64(item), spec) for item in items]
-            encoder.encode({"pixels": np.stack(pixels)})
 
-        return unit
+def unit_of(lane: Lane, batch: int) -> Unit:
+    """Prepare some items and run them in batches of like size."""
 
-    def _texts(self, encoder: Encoder, batch: int) -> Unit:
-        def unit(items: Sequence[str]) -> None:
-            tokens: list[Tokens] = sorted(map(self._preparer.tokenise, items), key=len)
-            for start in range(0, len(tokens), batch):
-                encoder.encode(self._preparer.collate(tokens[start : start + batch]))
+    def unit(items: Sequence[str]) -> None:
+        prepared = sorted((lane.preparer.prepare(item, Wanted()) for item in items), key=lambda item: item.size)
+        for start in range(0, len(prepared), batch):
+            lane.encoder.encode(lane.preparer.collate(prepared[start : start + batch]))
 
-        return unit
-
-    def _encoder(self, trial: Trial) -> Encoder:
-        spec = self._manifest.image if trial.modality == "image" else self._manifest.text
-        assert spec is not None
-        key = (spec.tower, trial.streams)
-        if key not in self._encoders:
-            how = Execution(threads=usable_cpus(), streams=trial.streams, cache=self._cache)
-            self._encoders[key] = Encoder(self._folder, self._manifest.towers[spec.tower], how)
-        return self._encoders[key]
+    return unit
 
 
 def _items(modality: Modality, size: int) -> Iterator[list[str]]:
@@ -117,7 +100,7 @@ def _items(modality: Modality, size: int) -> Iterator[list[str]]:
 def rate(trial: Trial, chunks: Iterator[list[str]], unit: Unit) -> float:
     """Items per second in steady state. Work that reaches over an edge of the window counts in part."""
     taking = threading.Lock()
-    # Alone at first: OpenVINO's Python binding hangs when two threads hand over the process's first array together.
+    # On one thread at first: OpenVINO's Python binding hangs when two threads hand it the process's first array.
     unit(next(chunks))
     opens = time.perf_counter() + WARM_UP
     closes = opens + trial.seconds

@@ -6,7 +6,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.serve.resources import usable_cpus
+from multi2vec.engine.resources import usable_cpus
 
 CPUINFO = Path("/proc/cpuinfo")
 

@@ -11,6 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "benchmarks"
 TAG = "openai-clip-vit-base-patch32"
+CONVERT = ROOT / "inference" / "multi2vec" / "convert"
+RECIPE = ROOT / "images" / f"{TAG}.toml"
 
 MAKE_CHECKPOINT = (
     "import sys, pathlib; from tests.checkpoints import clip_vit_b32; clip_vit_b32(pathlib.Path(sys.argv[1]))"
@@ -30,9 +32,9 @@ def checkpoint(cache: Path = CACHE) -> Path:
 def model(source: Path, cache: Path = CACHE) -> Path:
     """The model folder that conversion makes of it."""
     folder = cache / "model"
-    key = _key(ROOT / "tests" / "checkpoints.py", ROOT / "inference" / "manifest.py", ROOT / "inference" / "convert")
+    key = _key(ROOT / "tests" / "checkpoints.py", ROOT / "inference" / "multi2vec" / "manifest.py", CONVERT, RECIPE)
     if not _is_current(folder, key):
-        _make(folder, [sys.executable, "-m", "inference.convert", TAG, "--source", str(source), "--out"])
+        _make(folder, [sys.executable, "-m", "multi2vec", "convert", TAG, "--source", str(source), "--out"])
         _keep(folder, key)
     return folder
 

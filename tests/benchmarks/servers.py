@@ -49,7 +49,7 @@ class Child:
 def served(model: Path, cache: Path, logs: Path) -> Iterator[Child]:
     """The service, ready, with nothing set but where the model and the cache are."""
     port = free_port()
-    command = [sys.executable, "-m", "inference.serve"]
+    command = [sys.executable, "-m", "multi2vec", "serve"]
     with _running("served", command, port, environment(model, port, {"CACHE_DIR": cache}), logs) as child:
         yield child
 

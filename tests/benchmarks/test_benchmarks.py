@@ -119,10 +119,10 @@ def test_load_notices_errors(tiny: TinyServer, says: str) -> None:
     assert says in (result.first_error or "")
 
 
-def test_load_notices_that_nobody_listens() -> None:
-    nobody = Plan(free_port(), "", clients=2, seconds=0.1, answer_key="textVectors")
+def test_load_notices_that_nothing_listens() -> None:
+    nothing = Plan(free_port(), "", clients=2, seconds=0.1, answer_key="textVectors")
 
-    result = asyncio.run(run(nobody, [b"one"]))
+    result = asyncio.run(run(nothing, [b"one"]))
 
     assert result.errors == 1
     assert "Connect" in (result.first_error or "")

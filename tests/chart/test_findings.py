@@ -1,4 +1,4 @@
-"""What trivy thinks of the rendered objects."""
+"""The rendered objects have no severe finding of trivy's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever the values, Kubernetes takes what comes out."""
+"""What the chart renders from many combinations of values is valid for Kubernetes."""
 
 from __future__ import annotations
 

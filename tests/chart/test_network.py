@@ -1,4 +1,4 @@
-"""How requests come in, and what nobody gets."""
+"""Services, Ingress and NetworkPolicy: which requests reach the pods."""
 
 from __future__ import annotations
 

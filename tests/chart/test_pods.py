@@ -1,4 +1,4 @@
-"""What a pod is told."""
+"""The pods: settings, resources, security, probes, scheduling."""
 
 from __future__ import annotations
 

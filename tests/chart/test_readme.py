@@ -7,6 +7,7 @@ import re
 import pytest
 import yaml
 
+import multi2vec
 from tests.chart import values_table
 from tests.chart.helm import CHART, chart
 
@@ -59,6 +60,5 @@ def test_the_address_for_weaviate() -> None:
 
 def test_versions() -> None:
     meta = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    project = (CHART.parent / "pyproject.toml").read_text()
-    assert f'version = "{meta["appVersion"]}"' in project
+    assert meta["appVersion"] == multi2vec.__version__
     assert f"Kubernetes ≥ {meta['kubeVersion'].removeprefix('>=').removesuffix('.0-0')}" in README

@@ -1,4 +1,4 @@
-"""Who decides how many pods there are, and how many may be missing."""
+"""Replicas, autoscalers and disruption budgets."""
 
 from __future__ import annotations
 

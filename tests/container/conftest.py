@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from inference import manifest as manifests
-from inference.manifest import Manifest
+from multi2vec import manifest as manifests
+from multi2vec.manifest import Manifest
 from tests.container.container import Container, docker, inspect, running
 from tests.container.images import DEMO, RANDOM
 from tests.needs import lacking

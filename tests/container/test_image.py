@@ -1,4 +1,4 @@
-"""What an image holds and what it says of itself."""
+"""What an image holds: sizes, files, configuration, labels, list of parts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from inference.manifest import Manifest
+from multi2vec.manifest import Manifest
 from tests.conftest import Figure
 from tests.container.container import Container, docker, inspect
 from tests.container.images import DEMO, RANDOM
@@ -19,7 +19,7 @@ LABELS = "io.github.multi2vec-openvino"
 # Of a container's files, none may be one of these.
 UNWANTED = re.compile(
     r"/site-packages/(torch|torchvision|transformers|open_clip|sentence_transformers|timm|pip|setuptools)(/|$)"
-    r"|^/app/(?!inference|LICENSE|sbom)|/inference/convert|/tests(/|$)|^/(build|out)(/|$)|/\.cache/"
+    r"|^/app/(?!multi2vec|LICENSE|sbom)|/multi2vec/convert|/tests(/|$)|^/(build|out)(/|$)|/\.cache/"
     r"|\.git(/|$)|\.env$|id_rsa|\.pem$|hf_token|_intel_[gn]pu_plugin|libopenvino_(onnx|tensorflow|paddle|pytorch)_frontend"
 )
 # The base image's own; the trust store is public.
@@ -49,15 +49,15 @@ class TestSize:
 
 
 class TestContent:
-    def test_nothing_that_only_building_needs_and_nothing_secret(self, container: Container) -> None:
+    def test_neither_build_tools_nor_secrets_are_in_it(self, container: Container) -> None:
         files = container.files()
         assert any(name.endswith("libopenvino_intel_cpu_plugin.so") for name in files)
         unwanted = [name for name in files if UNWANTED.search(name) and not OF_THE_BASE.search(name)]
         assert unwanted == []
 
-    def test_nothing_of_ours_can_be_changed_by_who_runs_it(self, container: Container) -> None:
+    def test_its_user_cannot_change_code_packages_or_model(self, container: Container) -> None:
         writable = container.run("find", "/app", "/opt", "/model", "-writable", "-not", "-type", "l")
-        # Its root is read-only here; who owns the files is what counts where it is not.
+        # The container's root is read-only here; where it is not, the files' owner decides.
         assert writable == ""
         assert container.run("find", "/app", "/opt", "/model", "-not", "-user", "root") == ""
 
@@ -73,16 +73,17 @@ class TestConfiguration:
         assert config["User"] == "10001:0"
         assert list(config["ExposedPorts"]) == ["8080/tcp"]
         # Not through a shell: SIGTERM reaches the server.
-        assert config["Entrypoint"] == ["python", "-m", "inference.serve"]
-        assert config["Cmd"] is None
-        assert config["Healthcheck"]["Test"] == ["CMD", "python", "-m", "inference.serve.health"]
+        assert config["Entrypoint"] == ["python", "-m", "multi2vec"]
+        assert config["Cmd"] == ["serve"]
+        assert config["Healthcheck"]["Test"] == ["CMD", "python", "-m", "multi2vec", "health"]
 
     def test_labels(self, image: str, known: dict[str, Any], manifest: Manifest) -> None:
         labels = known["Config"]["Labels"]
         assert labels[f"{LABELS}.tag"] == manifest.tag == image.partition(":")[2]
         assert labels[f"{LABELS}.model"] == " + ".join(source.name for source in manifest.sources)
         assert labels[f"{LABELS}.model.licence"] == manifest.licence
-        smallest = min(tower["smallest_cosine"] for tower in manifest.parity["f32"].values())
+        assert labels[f"{LABELS}.fingerprint"] == manifest.fingerprint
+        smallest = min(outputs["dense"]["smallest_cosine"] for outputs in manifest.parity["f32"].values())
         assert f"f32 {smallest:.7g}" in labels[f"{LABELS}.parity"]
         for name in ("title", "description", "version", "revision", "licenses", "created"):
             assert labels[f"org.opencontainers.image.{name}"], name

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 
-from inference import manifest as manifests
+from multi2vec import manifest as manifests
 from tests.container.images import DEMO
 from tests.server import ROOT
 

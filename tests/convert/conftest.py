@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -13,9 +14,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from inference.convert import families, pipeline, recipe, samples
-from inference.convert.model import Model
-from inference.manifest import Manifest
+from multi2vec.convert import families, pipeline, recipe, samples
+from multi2vec.convert.model import Model
+from multi2vec.manifest import Manifest, Modality
 from tests import checkpoints
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +24,9 @@ ROOT = Path(__file__).parents[2]
 # For each family (and layout) a tag of its own and what writes its checkpoint.
 LAYOUTS: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "clip": ("openai-clip-vit-base-patch32", checkpoints.clip),
+    "clip with OpenAI's configuration": ("openai-clip-vit-base-patch16", checkpoints.clip_as_openai),
     "open_clip": ("ViT-B-16-laion2b_s34b_b88k", checkpoints.open_clip_folder),
+    "open_clip with QuickGELU": ("ViT-B-32-quickgelu-laion400m_e32", checkpoints.quick_gelu_open_clip),
     "open_clip with XLM-RoBERTa": ("xlm-roberta-base-ViT-B-32-laion5b_s13b_b90k", checkpoints.xlm_roberta_open_clip),
     "sentence_transformers": ("sentence-transformers-clip-ViT-B-32", checkpoints.sentence_transformers_clip),
     "sentence_transformers multilingual": (
@@ -50,7 +53,7 @@ def quiet() -> Console:
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The checkpoint of a layout, by its name in LAYOUTS."""
     root = tmp_path_factory.mktemp("checkpoints")
-    return cache(lambda layout: LAYOUTS[layout][1](root / layout.replace(" ", "-")))
+    return cache(lambda layout: LAYOUTS[layout][1](root / layout.replace(" ", "-").replace("'", "")))
 
 
 @pytest.fixture(scope="session")
@@ -67,19 +70,31 @@ def converted(
     root = tmp_path_factory.mktemp("models")
 
     def convert(layout: str) -> Converted:
-        tag, target = LAYOUTS[layout][0], root / layout.replace(" ", "-")
+        tag, target = LAYOUTS[layout][0], root / layout.replace(" ", "-").replace("'", "")
         manifest = pipeline.convert(recipe.read(tag), checkpoint(layout), target, "fp16", quiet())
         return Converted(target, manifest, loaded(layout))
 
     return cache(convert)
 
 
+FEW = ("227×341", "RGBA", "grey", "64×64", "palette")
+
+
 @pytest.fixture
 def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parity on a handful of samples, for tests of what happens around it."""
-    few = [each for each in samples.pictures() if each.name in ("227×341", "RGBA", "grey", "64×64", "palette")]
-    monkeypatch.setattr(samples, "TEXTS", samples.TEXTS[:4])
-    monkeypatch.setattr(samples, "pictures", lambda: few)
+    few = {
+        "text": samples.texts()[:4],
+        "image": [each for each in samples.pictures() if each.name in FEW],
+    }
+    for modality, chosen in few.items():
+        table = samples.SAMPLES[modality]
+        monkeypatch.setitem(samples.SAMPLES, modality, dataclasses.replace(table, all=lambda chosen=chosen: chosen))
+
+
+def only(model: Model, modality: Modality) -> Model:
+    """The model with that modality and no other, to save time."""
+    return dataclasses.replace(model, parts={modality: model.parts[modality]})
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

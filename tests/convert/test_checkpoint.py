@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from inference.convert import checkpoint as checkpoints
-from inference.convert import families, recipe
-from inference.convert.errors import SourceError
-from inference.convert.recipe import Recipe
+from multi2vec.convert import checkpoint as checkpoints
+from multi2vec.convert import families, recipe
+from multi2vec.convert.errors import SourceError
+from multi2vec.convert.recipe import Recipe
 from tests.convert.conftest import LAYOUTS, python
 from tests.hub import Repository, serve
 
@@ -24,8 +24,8 @@ NAME = "openai/clip-vit-base-patch32"
 PINNED = "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268"
 DOWNLOAD = """
 import sys
-from inference.convert import checkpoint
-from inference.convert.errors import SourceError
+from multi2vec.convert import checkpoint
+from multi2vec.convert.errors import SourceError
 try:
     found = checkpoint.download(sys.argv[1], sys.argv[2] or None)
 except SourceError as error:
@@ -35,7 +35,7 @@ print(found.source.revision, *sorted(path.name for path in found.folder.iterdir(
 
 
 def convert(tag: str, out: Path, **environment: str) -> tuple[int, str]:
-    done = python("-m", "inference.convert", tag, "--out", str(out), **environment)
+    done = python("-m", "multi2vec", "convert", tag, "--out", str(out), **environment)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -73,46 +73,6 @@ def test_a_branch_is_resolved_and_warned_about(tmp_path: Path, checkpoint: Check
     assert "no pinned revision" in output
     made = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert [source["revision"] for source in made["sources"]] == ["a" * 40, "b" * 40]
-
-
-SMALL_CATALOGUE = """
-import json, sys
-from pathlib import Path
-import open_clip
-from inference.convert import recipe
-from inference.convert.__main__ import main
-folder = Path(sys.argv[1])
-open_clip.add_model_config(folder / "small.json")
-open_clip.pretrained._PRETRAINED["small"] = {"tag": {"hf_hub": "laion/small/"}}
-recipe.read.__defaults__ = (folder,)
-recipe.tags.__defaults__ = (folder,)
-sys.exit(main(["small", "--out", str(folder / "out")]))
-"""
-
-
-def test_a_name_of_open_clips_catalogue(tmp_path: Path, checkpoint: Checkpoint) -> None:
-    folder = checkpoint("open_clip with XLM-RoBERTa")
-    config = json.loads((folder / "open_clip_config.json").read_text())["model_cfg"]
-    config["text_cfg"].update(
-        hf_model_name="FacebookAI/xlm-roberta-base", hf_tokenizer_name="FacebookAI/xlm-roberta-base"
-    )
-    (tmp_path / "small.json").write_text(json.dumps(config))
-    text = 'family = "open_clip"\nlicence = "mit"\n[source]\narchitecture = "small"\npretrained = "tag"\n'
-    (tmp_path / "small.toml").write_text(text)
-    own = tmp_path / "xlm-roberta-base"
-    shutil.copytree(folder / "xlm-roberta-base", own)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(folder / name, own)
-    (own / "model.safetensors").write_bytes(b"never needed")
-    with serve(
-        {"laion/small": Repository(folder, "c" * 40), "FacebookAI/xlm-roberta-base": Repository(own, "d" * 40)}
-    ) as hub:
-        done = python("-c", SMALL_CATALOGUE, str(tmp_path), HF_ENDPOINT=hub.address, HF_HOME=str(tmp_path / "home"))
-        assert done.returncode == 0, done.stderr
-        assert "open_clip_model.safetensors" in hub.downloaded()
-        assert "model.safetensors" not in hub.downloaded()
-    made = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert [source["revision"] for source in made["sources"]] == ["c" * 40, "d" * 40]
 
 
 def download(name: str, revision: str, **environment: str) -> str:
@@ -198,11 +158,19 @@ def test_code_that_lies_beside_the_weights_is_not_run(tmp_path: Path, checkpoint
 
 
 def test_a_module_outside_the_checkpoint_is_refused(tmp_path: Path) -> None:
-    from inference.convert.families.sentence_transformers import module_folders
+    from multi2vec.convert.families.sentence_transformers import module_folders
 
     (tmp_path / "modules.json").write_text(json.dumps([{"path": "../elsewhere", "type": "x"}]))
     with pytest.raises(SourceError, match="outside the checkpoint"):
         module_folders(tmp_path)
+
+
+def test_the_demo_s_checkpoint_lies_beside_its_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    beside = checkpoints.beside_recipe("demo")
+    assert beside is not None
+    assert checkpoints.find(recipe.read("demo"), "model", None).folder == beside
+    assert checkpoints.beside_recipe(TAG) is None
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

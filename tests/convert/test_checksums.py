@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.convert.checksums import git_blob
+from multi2vec.convert.checksums import git_blob
 from tests.convert.conftest import python
 from tests.convert.test_checkpoint import DOWNLOAD, NAME, PINNED
 from tests.hub import Repository, serve

@@ -2,34 +2,54 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import dataclasses
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-from inference import manifest
-from inference.convert import parity, samples
-from inference.convert.model import Vectors
-from inference.serve.encoder import Encoder
-from inference.serve.images import prepare
-from inference.serve.texts import TextPreparer
-from tests.convert.conftest import LAYOUTS, Converted
+from multi2vec import manifest
+from multi2vec.convert import drawings, parity, pipeline, recipe, samples, weights
+from multi2vec.convert.model import Model
+from multi2vec.engine import proof
+from multi2vec.engine.embedder import Embedder
+from multi2vec.engine.wanted import Wanted
+from tests import checkpoints
+from tests.convert.conftest import LAYOUTS, Converted, quiet
 
 Convert = Callable[[str], Converted]
+Vectors = npt.NDArray[np.float32]
 every_layout = pytest.mark.parametrize("layout", LAYOUTS)
+
+TAG = "openai-clip-vit-base-patch32"
+UNIT = Wanted(normalise=True)
 
 
 def cosines(one: Vectors, other: Vectors) -> Vectors:
     """Of each row of the one with each of the other."""
     lengths = np.linalg.norm(one, axis=1)[:, None] * np.linalg.norm(other, axis=1)[None]
     return np.asarray(one @ other.T / lengths)
+
+
+def embed(embedder: Embedder, modality: str, items: Sequence[Any]) -> Vectors:
+    return np.asarray(asyncio.run(embedder.embed(modality, items, UNIT)).rows)
+
+
+@contextmanager
+def served(made: Converted) -> Iterator[Embedder]:
+    with parity.opened(made.folder, "f32") as embedder:
+        yield embedder
 
 
 @every_layout
@@ -43,6 +63,7 @@ def test_the_folder_is_complete_and_nothing_else(converted: Convert, layout: str
     assert (read.tag, read.schema, read.precision) == (LAYOUTS[layout][0], manifest.SCHEMA, "fp16")
     assert read.modalities == ("text", "image")
     assert read.libraries["openvino"]
+    assert read.fingerprint == manifest.fingerprint_of(read)
 
 
 @every_layout
@@ -57,61 +78,61 @@ def test_nothing_in_the_folder_tells_where_it_was_made(converted: Convert, layou
 @every_layout
 def test_the_figures_are_in_the_manifest(converted: Convert, layout: str) -> None:
     figures = converted(layout).manifest.parity
-    assert figures["samples"] == {"texts": len(samples.TEXTS), "images": len(samples.pictures())}
-    assert figures["token_ids_equal"] is True
-    assert figures["pixels_largest_difference"] == 0
+    assert figures["samples"] == {"text": len(samples.TEXTS), "image": len(samples.pictures())}
+    assert figures["preparation"] == {"text": {"input_ids": 0}, "image": {"pixels": 0}}
     for modality in ("text", "image"):
-        assert figures["f32"][modality]["smallest_cosine"] >= 0.9999
-        assert figures["towers"][modality]["largest_difference"] < 2e-3
+        assert figures["f32"][modality]["dense"]["smallest_cosine"] >= 0.9999
+        assert figures["f32"][modality]["dense"]["length_ratio"] == pytest.approx(1, abs=2e-3)
+        assert figures["towers"][modality]["dense"]["largest_difference"] < 2e-3
         if figures["bf16"] != "not measured: this CPU has no bf16":
-            assert figures["bf16"][modality]["smallest_cosine"] >= 0.999
+            assert figures["bf16"][modality]["dense"]["smallest_cosine"] >= 0.999
 
 
 @every_layout
 def test_different_inputs_have_different_vectors(converted: Convert, layout: str) -> None:
     """Otherwise the cosines above would prove nothing."""
-    model = converted(layout).model
-    assert model.text is not None
-    assert model.image is not None
-    texts = model.text.reference.vectors(["a photo of a cat", "two blue dogs run", "0123456789", "猫が好き"])
-    pictures = {picture.name: picture.data for picture in samples.pictures()}
-    images = model.image.reference.vectors([pictures[name] for name in ("64×64", "grey", "palette", "RGBA")])
-    for vectors in (texts, images):
+    parts = converted(layout).model.parts
+    pictures = {picture.name: picture.item for picture in samples.pictures()}
+    items = {
+        "text": ["a photo of a cat", "two blue dogs run", "0123456789", "猫が好き"],
+        "image": [pictures[name] for name in ("64×64", "grey", "palette", "RGBA")],
+    }
+    for modality, each in items.items():
+        vectors = np.array(parts[modality].reference.rows(each)["dense"])
         apart = cosines(vectors, vectors)[~np.eye(len(vectors), dtype=bool)]
         assert apart.mean() < 0.95
         assert apart.max() < 0.999
 
 
 @every_layout
-def test_the_examples_are_what_a_server_would_answer(converted: Convert, layout: str) -> None:
+def test_tower_and_reference_do_not_share_weights(loaded: Callable[[str], Model], layout: str) -> None:
+    """So that what a library fills in with random numbers differs between the two, and shows."""
+    for part in loaded(layout).parts.values():
+        exported = {each.data_ptr() for each in part.tower.module.state_dict().values()}
+        original = getattr(part.reference, "model", None) or part.reference.pipeline  # type: ignore[attr-defined]
+        assert exported.isdisjoint(each.data_ptr() for each in original.state_dict().values())
+
+
+@every_layout
+def test_the_examples_prove_the_folder(converted: Convert, layout: str) -> None:
     made = converted(layout)
-    assert made.manifest.text is not None
-    assert made.manifest.image is not None
-    towers = made.manifest.towers
-    preparer = TextPreparer(made.folder, made.manifest.text, towers["text"])
-    encoders = {name: Encoder(made.folder, tower, parity.execution("f32")) for name, tower in towers.items()}
-    assert [example.modality for example in made.manifest.examples] == ["text", "text", "image"]
-    for example in made.manifest.examples:
-        if example.modality == "text":
-            vectors = encoders["text"].encode(preparer.collate([preparer.tokenise(example.content)]))
-        else:
-            pixels = prepare(base64.b64decode(example.content), made.manifest.image)
-            vectors = encoders["image"].encode({"pixels": pixels[None]})
-        expected = np.array([example.vector], dtype=np.float32)
-        assert np.linalg.norm(expected) == pytest.approx(1, abs=1e-5)
-        assert cosines(vectors, expected)[0, 0] > 0.9999
+    assert [example.modality for example in made.manifest.examples] == ["text"] * 8 + ["image"] * 4
+    with served(made) as embedder:
+        asyncio.run(proof.prove(embedder))
+        for example in made.manifest.examples:
+            part = made.model.parts[example.modality]
+            item = base64.b64decode(example.content) if example.modality == "image" else example.content
+            (row,) = part.reference.rows([item])["dense"]
+            # Alone instead of beside others in a batch.
+            assert example.vector == pytest.approx(row, rel=1e-4, abs=1e-4)
 
 
 @every_layout
 def test_a_row_in_a_padded_batch_is_the_row_alone(converted: Convert, layout: str) -> None:
-    made = converted(layout)
-    assert made.manifest.text is not None
-    tower = made.manifest.towers["text"]
-    preparer = TextPreparer(made.folder, made.manifest.text, tower)
-    encoder = Encoder(made.folder, tower, parity.execution("f32"))
-    items = [preparer.tokenise(text) for text in ("", "a cat", "a long text " * 30, "one two three")]
-    together = encoder.encode(preparer.collate(items))
-    alone = np.concatenate([encoder.encode(preparer.collate([item])) for item in items])
+    texts = ["", "a cat", "a long text " * 30, "one two three"]
+    with served(converted(layout)) as embedder:
+        together = embed(embedder, "text", texts)
+        alone = np.concatenate([embed(embedder, "text", [text]) for text in texts])
     assert np.diag(cosines(together, alone)).min() > 0.99999
 
 
@@ -120,35 +141,54 @@ def test_clip_against_transformers_by_hand(converted: Convert, checkpoint: Calla
     made, folder = converted("clip"), checkpoint("clip")
     model: CLIPModel = CLIPModel.from_pretrained(folder).eval()
     tokenizer, processor = CLIPTokenizer.from_pretrained(folder), CLIPImageProcessorPil.from_pretrained(folder)
-    encoders = {
-        name: Encoder(made.folder, tower, parity.execution("f32")) for name, tower in made.manifest.towers.items()
-    }
-    picture = samples.small_png()
+    picture = drawings.scene_file(24, 16)
     with torch.inference_mode():
         text = model.get_text_features(**tokenizer(["a cat on a mat"], return_tensors="pt")).pooler_output
         image = model.get_image_features(
             **processor(Image.open(io.BytesIO(picture)), return_tensors="pt")
         ).pooler_output
-    ids = np.array([tokenizer("a cat on a mat")["input_ids"]], dtype=np.int64)
-    assert cosines(encoders["text"].encode({"input_ids": ids}), text.numpy())[0, 0] > 0.99999
-    assert made.manifest.image is not None
-    pixels = prepare(picture, made.manifest.image)[None]
-    assert cosines(encoders["image"].encode({"pixels": pixels}), image.numpy())[0, 0] > 0.99999
+    with served(made) as embedder:
+        assert cosines(embed(embedder, "text", ["a cat on a mat"]), text.numpy())[0, 0] > 0.99999
+        assert cosines(embed(embedder, "image", [picture]), image.numpy())[0, 0] > 0.99999
 
 
 def test_a_folder_as_older_versions_of_the_library_wrote_it(
     tmp_path: Path, checkpoint: Callable[[str], Path], converted: Convert, few_samples: None
 ) -> None:
     """vocab.json and merges.txt instead of tokenizer.json, preprocessor_config.json, a torch file: as many have it."""
-    from inference.convert import pipeline, recipe
-    from tests import checkpoints
-    from tests.convert.conftest import quiet
-
     older = checkpoints.as_older_versions(checkpoint("clip"), tmp_path / "older")
     assert not list(older.glob("*.safetensors"))
-    made = pipeline.convert(recipe.read("openai-clip-vit-base-patch32"), older, tmp_path / "out", "fp32", quiet())
+    made = pipeline.convert(recipe.read(TAG), older, tmp_path / "out", "fp32", quiet())
     newer = converted("clip").manifest
     assert made.precision == "fp32"
-    assert (made.text, made.image) == (newer.text, newer.image)
+    assert made.inputs == newer.inputs
+    # The same weights, tokenizer and specs: the precision that weights are stored in does not matter.
+    assert made.fingerprint == newer.fingerprint
     for one, other in zip(made.examples, newer.examples, strict=True):
-        assert one.vector == pytest.approx(other.vector, abs=1e-6)
+        assert one.vector == pytest.approx(other.vector, abs=1e-5)
+
+
+def test_what_vectors_depend_on_is_in_the_fingerprint(
+    tmp_path: Path, checkpoint: Callable[[str], Path], converted: Convert, few_samples: None
+) -> None:
+    made = converted("clip")
+    chosen = recipe.read(TAG)
+    again = pipeline.convert(chosen, checkpoint("clip"), tmp_path / "again", "fp16", quiet())
+    assert again.fingerprint == made.manifest.fingerprint
+    turned = dataclasses.replace(chosen, picture=recipe.PictureOptions(exif_orientation=True, transparency="drop"))
+    other_spec = pipeline.convert(turned, checkpoint("clip"), tmp_path / "turned", "fp16", quiet())
+    other_tokenizer = dataclasses.replace(made.manifest, files={**made.manifest.files, "tokenizer.json": "0"})
+    other = {other_spec.fingerprint, manifest.fingerprint_of(other_tokenizer)}
+    assert made.manifest.fingerprint not in other
+    assert len(other) == 2
+
+
+def test_one_changed_number_changes_the_hash_of_the_weights(loaded: Callable[[str], Model]) -> None:
+    model = loaded("clip")
+    before = weights.digest(model)
+    weight = next(iter(model.parts["text"].tower.module.parameters()))
+    kept = weight.data.flatten()[0].clone()
+    weight.data.flatten()[0] += 1e-3
+    assert weights.digest(model) != before
+    weight.data.flatten()[0] = kept
+    assert weights.digest(model) == before

@@ -2,9 +2,9 @@
 
 import pytest
 
-from inference.convert import custom
-from inference.convert.errors import RecipeError
-from inference.convert.recipe import HubSource, OpenClipSource
+from multi2vec.convert import custom
+from multi2vec.convert.errors import RecipeError
+from multi2vec.convert.recipe import HubSource, OpenClipSource, PictureOptions
 
 OWN = "owner/name"
 
@@ -34,7 +34,7 @@ def test_nothing_is_named() -> None:
         (
             {"CLIP_MODEL_NAME": OWN, "TEXT_MODEL_NAME": "owner/text"},
             "sentence_transformers",
-            {"images": HubSource(OWN), "texts": HubSource("owner/text")},
+            {"pictures": HubSource(OWN), "texts": HubSource("owner/text")},
         ),
         (
             {"OPEN_CLIP_MODEL_NAME": "ViT-B-16", "OPEN_CLIP_PRETRAINED": "laion2b"},
@@ -49,6 +49,7 @@ def test_the_reference_s_ways_to_name_a_model(
     made = custom.recipe("my-tag", variables)
     assert made is not None
     assert (made.tag, made.family, made.sources) == ("my-tag", family, sources)
+    assert made.picture == PictureOptions(transparency="drop")
 
 
 def test_without_a_tag_it_is_called_after_the_model() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,12 +10,13 @@ import openvino as ov
 import pytest
 import torch
 
-from inference import manifest
-from inference.convert import export, parity, samples
-from inference.convert.errors import ConversionError
-from inference.convert.model import Model, Scaling, Tower, pixel_inputs
-from inference.serve.encoder import Encoder
-from tests.convert.conftest import Converted
+from multi2vec import manifest
+from multi2vec.convert import export
+from multi2vec.convert.errors import ConversionError
+from multi2vec.convert.model import Model, Scaling, Tower, dense, pixel_inputs, token_inputs
+from multi2vec.engine.encoder import Encoder, Execution
+from multi2vec.manifest import OutputSpec
+from tests.convert.conftest import Converted, only
 
 
 class Flat(torch.nn.Module):
@@ -33,17 +33,17 @@ class Flat(torch.nn.Module):
 @pytest.mark.parametrize("precision", ["fp16", "fp32"])
 def test_scaling_is_exact_whatever_the_weights_precision(tmp_path: Path, precision: export.Precision) -> None:
     mean, std = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-    tower = Tower(Flat(), pixel_inputs(2, 2), (torch.zeros(2, 3, 2, 2),), Scaling(mean, std))
-    spec = export.write_tower("image", tower, tmp_path, 12, precision)
+    tower = Tower(Flat(), pixel_inputs(2, 2), (torch.zeros(2, 3, 2, 2),), dense(12), Scaling(mean, std))
+    spec = export.write_tower("image", tower, tmp_path, precision)
     pixels = np.arange(0, 252, 7, dtype=np.uint8)[:36].reshape(3, 2, 2, 3)
-    vectors = Encoder(tmp_path, spec, parity.execution("f32")).encode({"pixels": pixels})
+    vectors = Encoder(tmp_path, spec, Execution(), "f32").encode({"pixels": pixels})["dense"]
     expected = ((pixels / 255 - np.array(mean)) / np.array(std)).transpose(0, 3, 1, 2).reshape(3, 12)
     assert np.abs(vectors - expected).max() < 1e-6
     assert sorted(path.name for path in tmp_path.iterdir()) == ["image.bin", "image.xml"]
 
 
 def test_fp16_halves_the_weights_and_the_same_comes_out_again(tmp_path: Path, loaded: Callable[[str], Model]) -> None:
-    texts = dataclasses.replace(loaded("clip"), image=None)
+    texts = only(loaded("clip"), "text")
     folders = {"one": "fp16", "two": "fp16", "whole": "fp32"}
     for name, precision in folders.items():
         (tmp_path / name).mkdir()
@@ -65,7 +65,7 @@ def test_the_graphs_have_the_inputs_that_the_manifest_names(converted: Callable[
             assert port.get_element_type() == kinds[spec.dtype]
             shape = [None if size.is_dynamic else size.get_length() for size in port.get_partial_shape()]
             assert tuple(shape) == spec.shape
-        assert graph.outputs[0].get_any_name() == "vector"
+        assert graph.outputs[0].get_any_name() == "dense"
         assert graph.outputs[0].get_element_type() == ov.Type.f32
     assert [spec.name for spec in made.manifest.towers["text"].inputs] == ["input_ids", "attention_mask"]
 
@@ -132,6 +132,42 @@ def test_only_a_model_folder_is_ever_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
-def test_the_sample_pictures_are_the_same_every_time() -> None:
-    assert samples.pictures() == samples.pictures()
-    assert len({picture.name for picture in samples.pictures()}) == len(samples.pictures())
+class TwoOutputs(torch.nn.Module):
+    """Token vectors and their sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = torch.nn.Embedding(10, 6)
+
+    def forward(self, input_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        tokens = self.table(input_ids)
+        return tokens.sum(dim=1), tokens
+
+
+def two_outputs(*outputs: OutputSpec) -> Tower:
+    return Tower(TwoOutputs(), token_inputs("input_ids"), (torch.tensor([[1, 2, 3], [4, 5, 6]]),), outputs)
+
+
+def test_outputs_have_their_names(tmp_path: Path) -> None:
+    tower = two_outputs(OutputSpec("dense", 6), OutputSpec("tokens", 6, "tokens"))
+    spec = export.write_tower("text", tower, tmp_path, "fp32")
+    graph = ov.Core().read_model(tmp_path / spec.file)
+    assert [port.get_any_name() for port in graph.outputs] == ["dense", "tokens"]
+    outputs = Encoder(tmp_path, spec, Execution(), "f32").encode({"input_ids": np.array([[1, 2]])})
+    assert {name: each.shape for name, each in outputs.items()} == {"dense": (1, 6), "tokens": (1, 2, 6)}
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        ((OutputSpec("dense", 6),), "has 2 outputs, not 1"),
+        ((OutputSpec("dense", 7), OutputSpec("tokens", 6, "tokens")), "gives 'dense' in the shape"),
+        ((OutputSpec("dense", 6), OutputSpec("tokens", 5, "tokens")), "gives 'tokens' in the shape"),
+        ((OutputSpec("tokens", 6, "tokens"), OutputSpec("dense", 6)), "gives 'tokens' in the shape"),
+    ],
+)
+def test_other_outputs_than_the_tower_says_are_refused(
+    tmp_path: Path, outputs: tuple[OutputSpec, ...], message: str
+) -> None:
+    with pytest.raises(ConversionError, match=message):
+        export.write_tower("text", two_outputs(*outputs), tmp_path, "fp32")

@@ -1,35 +1,43 @@
-"""The gate: what goes wrong is caught, named by its stage, and nothing is written."""
+"""What goes wrong is caught, named by its stage, and nothing is written."""
 
 from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
-from inference import manifest
-from inference.convert import families, parity, pipeline, recipe
-from inference.convert.errors import ParityError
-from inference.convert.model import ImagePart, Model, Scaling, TextPart
-from tests.convert.conftest import quiet
+from multi2vec import manifest
+from multi2vec.convert import families, parity, pipeline, recipe
+from multi2vec.convert.errors import ParityError
+from multi2vec.convert.model import Array, Model, Scaling
+from multi2vec.convert.parity import readings
+from multi2vec.manifest import Prompt, TextSpec
+from tests.convert.conftest import only, quiet
 
 Load = Callable[[str], Model]
 Spoil = Callable[[Model], Model]
 
-
-def text(model: Model) -> TextPart:
-    assert model.text is not None
-    return model.text
+TAG = "openai-clip-vit-base-patch32"
 
 
-def image(model: Model) -> ImagePart:
-    assert model.image is not None
-    return model.image
+def with_part(model: Model, modality: str, **changes: Any) -> Model:
+    """That modality alone, changed."""
+    return dataclasses.replace(model, parts={modality: dataclasses.replace(model.parts[modality], **changes)})
+
+
+def with_spec(model: Model, modality: str, **changes: Any) -> Model:
+    return with_part(model, modality, spec=dataclasses.replace(model.parts[modality].spec, **changes))  # type: ignore[type-var]
+
+
+def with_tower(model: Model, modality: str, **changes: Any) -> Model:
+    return with_part(model, modality, tower=dataclasses.replace(model.parts[modality].tower, **changes))
 
 
 class Leaning(torch.nn.Module):
@@ -44,49 +52,60 @@ class Leaning(torch.nn.Module):
         return vectors + 0.05 * vectors.norm(dim=-1, keepdim=True) / vectors.shape[-1] ** 0.5
 
 
+class Scaled(torch.nn.Module):
+    """A tower whose vectors have the right direction and another length."""
+
+    def __init__(self, module: torch.nn.Module, factor: float) -> None:
+        super().__init__()
+        self.module, self.factor = module, factor
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        vectors: torch.Tensor = self.module(inputs) * self.factor
+        return vectors
+
+
 def tower(model: Model) -> Model:
-    part = text(model)
-    tower = dataclasses.replace(part.tower, module=Leaning(part.tower.module))
-    return dataclasses.replace(model, text=dataclasses.replace(part, tower=tower))
+    return with_tower(model, "text", module=Leaning(model.parts["text"].tower.module))
+
+
+def long_texts(model: Model) -> Model:
+    return with_tower(model, "text", module=Scaled(model.parts["text"].tower.module, 2))
+
+
+def short_pictures(model: Model) -> Model:
+    return with_tower(model, "image", module=Scaled(model.parts["image"].tower.module, 0.01))
 
 
 def mean(model: Model) -> Model:
-    part = image(model)
-    tower = dataclasses.replace(part.tower, scaling=Scaling((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
-    return dataclasses.replace(model, image=dataclasses.replace(part, tower=tower))
+    return with_tower(model, "image", scaling=Scaling((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
 
 
 def tokenizer(model: Model) -> Model:
-    part = text(model)
-    return dataclasses.replace(
-        model, text=dataclasses.replace(part, tokenizer=part.tokenizer.replace('"Lowercase"', '"NFC"'))
-    )
+    files = {"tokenizer.json": model.parts["text"].files["tokenizer.json"].replace('"Lowercase"', '"NFC"')}
+    return with_part(model, "text", files=files)
+
+
+def merges(model: Model) -> Model:
+    """The served tokenizer has lost the merges that make whole words."""
+    data = json.loads(model.parts["text"].files["tokenizer.json"])
+    data["model"]["merges"] = data["model"]["merges"][:200]
+    return with_part(model, "text", files={"tokenizer.json": json.dumps(data)})
 
 
 def length(model: Model) -> Model:
-    part = text(model)
-    return dataclasses.replace(model, text=dataclasses.replace(part, spec=dataclasses.replace(part.spec, max_length=4)))
+    return with_spec(model, "text", max_length=4)
 
 
 def interpolation(model: Model) -> Model:
-    part = image(model)
-    return dataclasses.replace(
-        model, image=dataclasses.replace(part, spec=dataclasses.replace(part.spec, interpolation="bilinear"))
-    )
+    return with_spec(model, "image", interpolation="bilinear")
 
 
 def rounding(model: Model) -> Model:
-    part = image(model)
-    return dataclasses.replace(
-        model, image=dataclasses.replace(part, spec=dataclasses.replace(part.spec, crop_rounding="half_even"))
-    )
+    return with_spec(model, "image", crop_rounding="half_even")
 
 
 def ground(model: Model) -> Model:
-    part = image(model)
-    return dataclasses.replace(
-        model, image=dataclasses.replace(part, spec=dataclasses.replace(part.spec, transparency="drop"))
-    )
+    return with_spec(model, "image", transparency="white")
 
 
 @pytest.mark.usefixtures("few_samples")
@@ -94,27 +113,29 @@ def ground(model: Model) -> Model:
     ("spoil", "stage"),
     [
         (tower, "text tower"),
-        (mean, "image tower"),
-        (tokenizer, "token ids"),
-        (length, "token ids"),
-        (interpolation, "pixels"),
-        (rounding, "pixels"),
-        (ground, "pixels"),
+        (long_texts, "text tower"),
+        (short_pictures, "picture tower"),
+        (mean, "picture tower"),
+        (tokenizer, "text input_ids"),
+        (merges, "text input_ids"),
+        (merges, "text vocabulary"),
+        (length, "text input_ids"),
+        (interpolation, "picture pixels"),
+        (rounding, "picture pixels"),
+        (ground, "picture pixels"),
     ],
 )
 def test_a_spoilt_model_is_not_written(
     tmp_path: Path, loaded: Load, monkeypatch: pytest.MonkeyPatch, spoil: Spoil, stage: str
 ) -> None:
     spoilt = spoil(loaded("clip"))
-    # Only the half that is spoilt, to save time.
-    spoilt = dataclasses.replace(spoilt, **{"image" if stage in ("text tower", "token ids") else "text": None})
     monkeypatch.setattr(families, "load", lambda recipe, source: spoilt)
-    console = Console(record=True, width=120, file=io.StringIO())
+    console = Console(record=True, width=80, file=io.StringIO())
     with pytest.raises(ParityError, match=rf"\n  {stage}"):
-        pipeline.convert(recipe.read("openai-clip-vit-base-patch32"), None, tmp_path / "out", "fp16", console)
+        pipeline.convert(recipe.read(TAG), None, tmp_path / "out", "fp16", console)
     shown = console.export_text()
     assert "Parity with the original library" in shown
-    assert "below" in shown
+    assert "wrong" in shown
     assert list(tmp_path.iterdir()) == []
 
 
@@ -122,8 +143,8 @@ def test_a_spoilt_model_is_not_written(
 def test_an_older_model_survives_a_failed_conversion(
     tmp_path: Path, loaded: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen, target = recipe.read("openai-clip-vit-base-patch32"), tmp_path / "out"
-    pictures = dataclasses.replace(loaded("clip"), text=None)
+    chosen, target = recipe.read(TAG), tmp_path / "out"
+    pictures = only(loaded("clip"), "image")
     monkeypatch.setattr(families, "load", lambda recipe, source: pictures)
     before = pipeline.convert(chosen, None, target, "fp16", quiet())
     monkeypatch.setattr(families, "load", lambda recipe, source: mean(pictures))
@@ -133,44 +154,74 @@ def test_an_older_model_survives_a_failed_conversion(
     manifest.verify_files(target, before)
 
 
-def test_a_picture_that_the_original_cannot_read_is_noted(
-    tmp_path: Path, loaded: Load, few_samples: None, monkeypatch: pytest.MonkeyPatch
+@dataclasses.dataclass
+class FailsOnce:
+    """A reference that cannot open its first picture."""
+
+    reference: Any
+    calls: int = 0
+
+    def prepare(self, item: bytes) -> Mapping[str, Array]:
+        self.calls += 1
+        if self.calls == 1:
+            raise OSError("unknown mode")
+        found: Mapping[str, Array] = self.reference.prepare(item)
+        return found
+
+    def rows(self, items: Sequence[bytes]) -> Any:
+        return self.reference.rows(items)
+
+
+@pytest.mark.usefixtures("few_samples")
+@pytest.mark.parametrize("unusual", [True, False])
+def test_what_the_original_cannot_read_is_noted_if_it_is_unusual_and_else_a_fault(
+    tmp_path: Path, loaded: Load, monkeypatch: pytest.MonkeyPatch, unusual: bool
 ) -> None:
+    table = parity.samples.SAMPLES["image"]
+    few = [dataclasses.replace(each, unusual=unusual) for each in table.all()]
+    monkeypatch.setitem(parity.samples.SAMPLES, "image", dataclasses.replace(table, all=lambda: few))
     model = loaded("clip")
-    reference = image(model).reference
-
-    calls = iter(range(100))
-
-    class FailsOnce:
-        vectors = staticmethod(reference.vectors)
-
-        @staticmethod
-        def pixels(data: bytes) -> object:
-            if next(calls) == 0:
-                raise OSError("unknown mode")
-            return reference.pixels(data)
-
-    part = dataclasses.replace(image(model), reference=FailsOnce())  # type: ignore[arg-type]
-    spoilt = dataclasses.replace(model, text=None, image=part)
+    spoilt = with_part(model, "image", reference=FailsOnce(model.parts["image"].reference))
     monkeypatch.setattr(families, "load", lambda recipe, source: spoilt)
-    made = pipeline.convert(recipe.read("openai-clip-vit-base-patch32"), None, tmp_path / "out", "fp16", quiet())
-    assert made.parity["samples"]["images"] == 4
+    if not unusual:
+        with pytest.raises(ParityError, match=r"picture samples: the original library fails on .*: unknown mode"):
+            pipeline.convert(recipe.read(TAG), None, tmp_path / "out", "fp16", quiet())
+        return
+    made = pipeline.convert(recipe.read(TAG), None, tmp_path / "out", "fp16", quiet())
+    assert made.parity["samples"]["image"] == len(few) - 1
     assert "unknown mode" in made.parity["notes"][0]
 
 
-def test_without_bf16_the_manifest_says_so(
-    tmp_path: Path, loaded: Load, few_samples: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(parity, "precisions", lambda: ("f32",))
-    texts = dataclasses.replace(loaded("clip"), image=None)
+@pytest.mark.usefixtures("few_samples")
+def test_without_bf16_the_manifest_says_so(tmp_path: Path, loaded: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parity, "cpu_has_bf16", lambda: False)
+    texts = only(loaded("clip"), "text")
     monkeypatch.setattr(families, "load", lambda recipe, source: texts)
-    made = pipeline.convert(recipe.read("openai-clip-vit-base-patch32"), None, tmp_path / "out", "fp16", quiet())
+    made = pipeline.convert(recipe.read(TAG), None, tmp_path / "out", "fp16", quiet())
     assert made.modalities == ("text",)
     assert made.parity["bf16"] == "not measured: this CPU has no bf16"
 
 
-def test_nan_is_below_every_floor() -> None:
-    vectors = np.ones((2, 3), dtype=np.float32)
-    prepared = parity.Prepared("text", ["one", "two"], [], [], vectors, dict, 1)  # type: ignore[arg-type]
-    stage = parity.compare("text", np.full((2, 3), np.nan, dtype=np.float32), prepared, 0.9)
-    assert len(stage.faults) == 2
+def test_a_folder_that_does_not_prove_itself(
+    tmp_path: Path, loaded: Load, few_samples: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = only(loaded("clip"), "text")
+    monkeypatch.setattr(families, "load", lambda recipe, source: texts)
+    right = pipeline.examples
+
+    def wrong(model: Model) -> tuple[manifest.Example, ...]:
+        return tuple(dataclasses.replace(each, vector=tuple(reversed(each.vector))) for each in right(model))
+
+    monkeypatch.setattr(pipeline, "examples", wrong)
+    with pytest.raises(ParityError, match="does not prove itself in f32"):
+        pipeline.convert(recipe.read(TAG), None, tmp_path / "out", "fp16", quiet())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_prompt_is_a_reading() -> None:
+    prompts = {"query": Prompt("query: "), "document": Prompt("{text}"), "ask": Prompt("{task}: {text}", "find")}
+    found = readings(TextSpec("text", 8, prompts=prompts, default_prompt="query"))
+    assert [each.name for each in found] == ["", "document", "ask", "ask with a task"]
+    assert [each.for_original("cat") for each in found[:3]] == ["query: cat", "cat", "find: cat"]
+    assert found[3].for_original("cat") == f"{parity.TASK}: cat"
+    assert found[3].wanted.task == parity.TASK

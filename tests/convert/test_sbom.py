@@ -5,8 +5,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from inference import manifest
-from inference.convert import sbom
+from multi2vec import manifest
+from multi2vec.convert import sbom
 from tests.server import DEMO
 
 

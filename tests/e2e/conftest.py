@@ -90,7 +90,7 @@ def start_weaviate(pytestconfig: pytest.Config) -> StartWeaviate:
     def start(*args: Any, **options: Any) -> Iterator[Server]:
         context = weaviate_server(*args, **options)
         try:
-            # Building or pulling takes minutes and says so; nobody should wonder.
+            # Building or pulling takes minutes: its messages are shown.
             with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
                 server = context.__enter__()
         except NoWeaviate as missing:
@@ -162,7 +162,7 @@ def client(server: Server) -> Iterator[WeaviateClient]:
 
 @pytest.fixture(scope="session")
 def inference(server: Server, demo: Service) -> dict[str, Any]:
-    """Arguments that lead a collection to the demo service: none, but for a server that somebody else configured."""
+    """Arguments that lead a collection to the demo service: needed only by a server that was configured elsewhere."""
     return {} if server.is_ours else {"inference_url": server.reach(demo.url)}
 
 

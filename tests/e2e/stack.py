@@ -124,7 +124,7 @@ class Composed(Service):
         raise TimeoutError(f"{path} was not {status} within {seconds} s:\n{self.log()}")
 
     def kill(self) -> None:
-        """End it without a word of farewell, as a crash would."""
+        """Kill it, as a crash would."""
         self._stack.compose("kill", SERVICE)
 
     def stop(self) -> int:

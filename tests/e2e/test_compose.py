@@ -71,7 +71,7 @@ def test_healthy(stack: Stack, service: str) -> None:
 
 
 @pytest.mark.parametrize("service", BOTH)
-def test_it_may_do_little(stack: Stack, service: str) -> None:
+def test_it_has_no_capabilities_and_a_read_only_root(stack: Stack, service: str) -> None:
     """Seen from inside: no capability, no way to gain one, no file written but on its volume and in /tmp."""
     status = dict(line.split(":\t", 1) for line in stack.inside(service, "cat /proc/1/status").splitlines())
     for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
@@ -84,8 +84,8 @@ def test_it_may_do_little(stack: Stack, service: str) -> None:
         stack.inside(service, f"touch {folder}/written && rm {folder}/written")
 
 
-def test_the_service_is_nobody(stack: Stack) -> None:
-    """A user that the machine does not know."""
+def test_the_service_runs_as_an_unprivileged_user(stack: Stack) -> None:
+    """By number: the machine has no such user."""
     assert stack.inside(SERVICE, "id -u; id -g").split() == ["10001", "0"]
 
 

@@ -19,7 +19,7 @@ from tests.server import Server as Service
 
 WAIT_SECONDS = 30.0
 
-# How Weaviate says that nobody answered, that the answer broke off, and that the service was not ready yet.
+# Weaviate's words for: no connection, an answer that broke off, a service that is not ready yet.
 AWAY = ("send POST request", "read response body", "fail with status 503")
 BROKEN_OFF = ("EOF", "reset by peer", "broken pipe")
 
@@ -97,8 +97,8 @@ def test_a_text_longer_than_the_model_takes(create: Create, inference: dict[str,
 
 
 @pytest.mark.parametrize("end", ["killed", "stopped"])
-def test_the_service_goes_in_mid_import(create: Create, mortal: Mortal, end: str) -> None:
-    """And comes again: what failed is reported, goes in the second time, and nothing else is lost."""
+def test_the_service_ends_during_an_import(create: Create, mortal: Mortal, end: str) -> None:
+    """It is started again: failed objects are reported and can be imported then, and no other is lost."""
     pictures = scenes(400, seed=14)
     service = mortal.service
     collection = _stocked(create, mortal.inference)
@@ -117,7 +117,7 @@ def test_the_service_goes_in_mid_import(create: Create, mortal: Mortal, end: str
     messages = {each.message for each in failed}
     assert all(any(words in message for words in AWAY) for message in messages), messages
     if end == "stopped":
-        # What it had accepted it answered; only connections that came later found nobody.
+        # Requests that it had accepted were answered; only later connections were refused.
         assert not any(words in message for message in messages for words in BROKEN_OFF), messages
 
     load(collection, [dict(each.object_.properties or {}) for each in failed])

@@ -130,7 +130,7 @@ def _stored(collection: Collection[Any, Any], uuid: UUID) -> Vectors:
 
 
 def test_tenants(create: Create, inference: dict[str, Any]) -> None:
-    """Each tenant finds its own pictures and nobody else's."""
+    """Each tenant finds its own pictures only."""
     collection = create(
         properties=PROPERTIES,
         vector_config=Configure.Vectors.multi2vec_clip(image_fields=["image"], **inference),

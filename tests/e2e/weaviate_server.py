@@ -106,7 +106,7 @@ class Server:
             time.sleep(0.1)
 
     def log_text(self) -> str:
-        """What it has logged so far; "" for a server of somebody else's."""
+        """What it has logged so far; "" for a server that was not started here."""
         return self.log.read_text(errors="replace") if self.log else ""
 
 
@@ -126,7 +126,7 @@ def weaviate_server(
     """
     url = os.environ.get("WEAVIATE_URL")
     if url and not own and version == DEFAULT_VERSION:
-        server = somebodys(url)
+        server = external(url)
         server.wait_ready(READY_SECONDS if wait else 0)
         yield server
         return
@@ -141,8 +141,8 @@ def weaviate_server(
             _stop(server, program)
 
 
-def somebodys(url: str) -> Server:
-    """The server behind an address; its gRPC port is in `WEAVIATE_GRPC_PORT` unless it is 50051."""
+def external(url: str) -> Server:
+    """A server that runs already, by its address; its gRPC port is in `WEAVIATE_GRPC_PORT` unless it is 50051."""
     parts = urlsplit(url if "//" in url else f"//{url}")
     grpc_port = int(os.environ.get("WEAVIATE_GRPC_PORT") or 50051)
     alias = os.environ.get("WEAVIATE_HOST_ALIAS") or LOOPBACK
@@ -150,7 +150,7 @@ def somebodys(url: str) -> Server:
 
 
 def free_ports(count: int) -> range:
-    """Ports in a row that nobody listens on."""
+    """Free ports in a row."""
     while True:
         first = random.choice(PORTS)
         ports = range(first, first + count)

@@ -88,7 +88,7 @@ def examples(namespace: Namespace) -> Json:
             found[tag] = run_script(namespace, "manifest", {}, tag)["examples"]
         except NoImage as error:
             lacking(str(error))
-    # Else "the expected vectors" would be whatever somebody put into the image.
+    # The image under test has to hold this checkout's demo model, or its vectors would be compared with themselves.
     known = json.loads((DEMO_FOLDER / "manifest.json").read_text("utf-8"))["examples"]
     for one, other in zip(found[DEMO], known, strict=True):
         assert (one["modality"], one["content"]) == (other["modality"], other["content"])

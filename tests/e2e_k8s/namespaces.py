@@ -151,7 +151,7 @@ def run_script(namespace: Namespace, script: str, data: Json, tag: str = DEMO) -
 
 
 def describe(namespace: Namespace) -> str:
-    """What somebody would look at first who wonders why a test failed."""
+    """Pods, events and logs, to find out why a test failed."""
     parts = []
     for command in (
         ("get", "pods,deployments,horizontalpodautoscalers,poddisruptionbudgets", "--output=wide"),

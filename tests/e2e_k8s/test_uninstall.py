@@ -11,7 +11,7 @@ from tests.e2e_k8s.releases import Release, model, values
 # Kubernetes writes these about objects and removes them in its own time.
 REMARKS = ("events", "events.events.k8s.io", "pods.metrics.k8s.io")
 
-# All that Kubernetes knows without somebody's own resource types.
+# Everything that the chart can install without custom resource types.
 EVERYTHING = {
     "autoscaling": {"enabled": True},
     "networkPolicy": {"enabled": True},

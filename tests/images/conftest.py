@@ -17,6 +17,7 @@ from tests.server import ROOT
 
 ENGINE = Path(__file__).with_name("engine.py")
 RECIPES = ("one", "two", "three")
+VERSION_FILE = "inference/multi2vec/__init__.py"
 SECONDS = 60
 
 
@@ -73,13 +74,13 @@ class Workspace:
 def workspace(tmp_path: Path) -> Workspace:
     """As a user has it after a checkout, without git."""
     root, state, engines = tmp_path / "repository", tmp_path / "state", tmp_path / "bin"
-    for folder in (root / "images", root / "inference", root / "requirements", state, engines):
+    for folder in (root / "images", (root / VERSION_FILE).parent, root / "requirements", state, engines):
         folder.mkdir(parents=True)
     shutil.copy(ROOT / "build_images.sh", root)
     shutil.copy(ROOT / "images" / "builds.py", root / "images")
     for name in RECIPES:
         (root / "images" / f"{name}.toml").write_text("")
-    (root / "inference" / "__init__.py").write_text('__version__ = "1.2.3"\n')
+    (root / VERSION_FILE).write_text('__version__ = "1.2.3"\n')
     for name in ("Dockerfile", ".dockerignore", "LICENSE", "requirements/serve.txt"):
         (root / name).write_text("")
     for name in ("docker", "podman", "buildah"):

@@ -20,7 +20,11 @@ MANIFEST = {
     "tag": "",
     "sources": [{"name": "somebody/model", "revision": "0123abc"}],
     "licence": "mit",
-    "parity": {"f32": {"text": {"smallest_cosine": 0.9999999}}, "bf16": {"text": {"smallest_cosine": 0.99991}}},
+    "parity": {
+        "f32": {"text": {"dense": {"smallest_cosine": 0.9999999}}},
+        "bf16": {"text": {"dense": {"smallest_cosine": 0.99991}}},
+    },
+    "fingerprint": "0123456789abcdef",
 }
 
 
@@ -50,7 +54,7 @@ def _build(arguments: Sequence[str]) -> int:
         while not (STATE / "go").exists():
             time.sleep(0.01)
     if tag in _lines("fails"):
-        print("#7 [convert 2/2] RUN python -m inference.convert", "#7 8.1 loading", sep="\n")
+        print("#7 [convert 2/2] RUN python -m multi2vec convert", "#7 8.1 loading", sep="\n")
         print(f"#7 9.5 {tag} was not converted: the hub is away", "#7 ERROR: executor failed: exit code: 1", sep="\n")
         return 1
     context = Path(arguments[-1])

@@ -1,4 +1,4 @@
-"""build_images.sh: what it asks an engine for, what it says, and what it does again."""
+"""build_images.sh: the calls of the engine, the table it prints, and what is built again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.images.conftest import RECIPES, Workspace, row, values
+from tests.images.conftest import RECIPES, VERSION_FILE, Workspace, row, values
 
 WAIT_SECONDS = 30
 
@@ -37,6 +37,7 @@ def test_the_names_and_labels_of_an_image(workspace: Workspace) -> None:
     assert values(first, "--tag") == []
     assert values(second, "--tag") == [f"{prefix}-9.8", prefix, f"{prefix}-latest"]
     assert sorted(values(second, "--label")) == [
+        "io.github.multi2vec-openvino.fingerprint=0123456789abcdef",
         "io.github.multi2vec-openvino.model.licence=mit",
         "io.github.multi2vec-openvino.model.revision=0123abc",
         "io.github.multi2vec-openvino.model=somebody/model",
@@ -87,7 +88,7 @@ def test_a_checkpoint_of_ones_own(workspace: Workspace, tmp_path: Path) -> None:
     contexts = [json.loads(line) for line in (workspace.state / "contexts").read_text().splitlines()]
     assert len(contexts) == 2
     for context in contexts:
-        expected = {"Dockerfile", ".dockerignore", "LICENSE", "requirements/serve.txt", "inference/__init__.py"}
+        expected = {"Dockerfile", ".dockerignore", "LICENSE", "requirements/serve.txt", VERSION_FILE}
         assert set(context) >= {*expected, "images/one.toml", "images/one/checkpoint/model.safetensors"}
     assert not (workspace.root / "images" / "one").exists()
     assert blob.read_text() == "weights"
@@ -179,7 +180,7 @@ def test_what_makes_it_build_again(workspace: Workspace) -> None:
     assert result() == "already built"
     (workspace.root / "images" / "two.toml").write_text("changed = true")
     assert result() == "already built"
-    for name in ("images/one.toml", "Dockerfile", "requirements/serve.txt", "inference/__init__.py"):
+    for name in ("images/one.toml", "Dockerfile", "requirements/serve.txt", VERSION_FILE):
         with (workspace.root / name).open("a") as file:
             file.write("# changed\n")
         assert (result(), result()) == ("ok", "already built")

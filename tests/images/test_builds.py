@@ -39,10 +39,10 @@ NOT_FOUND = """\
 failed to solve with frontend dockerfile.v0
 """
 BUILDAH = """\
-STEP 5/9: RUN python -m inference.convert
+STEP 5/9: RUN python -m multi2vec convert
 demo was not converted: the hub did not give it
 time="2026-01-01T00:00:00Z" level=warning msg="Failed to shut down"
-error building at STEP "RUN python -m inference.convert": error while running runtime: exit status 1
+error building at STEP "RUN python -m multi2vec convert": error while running runtime: exit status 1
 """
 
 
@@ -57,7 +57,7 @@ error building at STEP "RUN python -m inference.convert": error while running ru
         (NOT_FOUND, "pulling from host registry-1.docker.io failed"),
         (BUILDAH, "demo was not converted: the hub did not give it"),
         ("denied: not allowed to push\n\n", "denied: not allowed to push"),
-        ("", "it says nothing"),
+        ("", "the log is empty"),
     ],
 )
 def test_reason(log: str, expected: str) -> None:
@@ -72,11 +72,22 @@ def test_labels_of_the_demo() -> None:
     assert labels["io.github.multi2vec-openvino.model"] == "images/demo/checkpoint"
     assert labels["io.github.multi2vec-openvino.model.revision"] == "none"
     assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
-    parity = dict(each.split() for each in labels["io.github.multi2vec-openvino.parity"].split(", "))
-    for arithmetic, smallest in parity.items():
-        towers = manifest["parity"][arithmetic].values()
-        assert float(smallest) == pytest.approx(min(tower["smallest_cosine"] for tower in towers), abs=1e-7)
-    assert set(parity) == {"f32", "bf16"}
+    assert labels["io.github.multi2vec-openvino.fingerprint"] == manifest["fingerprint"]
+    f32 = [outputs["dense"]["smallest_cosine"] for outputs in manifest["parity"]["f32"].values()]
+    assert labels["io.github.multi2vec-openvino.parity"].startswith(f"f32 {min(f32):.7g}, bf16 ")
+
+
+def test_parity() -> None:
+    """The smallest of all modalities and outputs."""
+    f32 = {"text": {"dense": {"smallest_cosine": 0.99999}}, "image": {"dense": {"smallest_cosine": 0.9999}}}
+    assert builds.parity({"parity": {"f32": f32, "bf16": f32}}) == "f32 0.9999, bf16 0.9999"
+
+
+@pytest.mark.parametrize("measured", [{"f32": {}}, {"f32": {}, "bf16": "not measured: this CPU has no bf16"}])
+def test_parity_that_was_not_measured(measured: dict[str, object]) -> None:
+    """A machine without bf16 leaves it out."""
+    measured["f32"] = {"text": {"dense": {"smallest_cosine": 0.99999}}}
+    assert builds.parity({"parity": measured}) == "f32 0.99999, bf16 not measured"
 
 
 def test_fingerprint(tmp_path: Path) -> None:
@@ -99,4 +110,4 @@ def test_it_runs_wherever_there_is_python() -> None:
     assert specification.origin is not None
     imports = [line for line in Path(specification.origin).read_text().splitlines() if "import " in line[:40]]
     assert imports
-    assert not any("inference" in line or "numpy" in line for line in imports)
+    assert not any("multi2vec" in line or "numpy" in line for line in imports)

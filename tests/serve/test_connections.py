@@ -1,4 +1,4 @@
-"""Kept connections: how many requests one carries; and those that come with a server's last breath."""
+"""Connections: how many requests one carries, those not accepted yet when a server ends, and what is not HTTP."""
 
 import asyncio
 import http.client
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import uvicorn
 
-from inference.serve.__main__ import Server as Uvicorn
-from inference.serve.app import create_app
-from inference.serve.connections import COUNT, CountingProtocol, is_last, waiting
-from inference.serve.metrics import Metrics
-from inference.serve.service import Service
-from inference.serve.settings import Settings
+from multi2vec.serve.app import create_app
+from multi2vec.serve.connections import COUNT, CountingProtocol, is_last, waiting
+from multi2vec.serve.metrics import Metrics
+from multi2vec.serve.run import Server as Uvicorn
+from multi2vec.serve.service import Service
+from multi2vec.serve.settings import Settings
 from tests.server import Server, serving
 
 
@@ -46,7 +46,7 @@ def test_the_request_that_reaches_the_limit_is_the_last() -> None:
     assert not is_last({"type": "http"}, 5)
 
 
-def test_connections_that_nobody_accepted_yet() -> None:
+def test_connections_that_are_not_accepted_yet() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         clients = [socket.create_connection(listener.getsockname()) for _ in range(3)]
         accepted = list(waiting(listener))
@@ -74,7 +74,7 @@ def test_a_connection_that_waits_while_the_server_closes_is_answered(toy_folder:
         server.lifespan = config.lifespan_class(config)
         await server.startup()
         address = server.servers[0].sockets[0].getsockname()
-        # Nothing is awaited between here and the end of the listener, so nobody can have accepted them.
+        # Nothing is awaited between here and the end of the listener, so none of them can have been accepted.
         clients = [socket.create_connection(address) for _ in range(5)]
         for client in clients:
             client.sendall(b"GET /.well-known/live HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -90,3 +90,21 @@ def test_a_connection_that_waits_while_the_server_closes_is_answered(toy_folder:
     for answer in asyncio.run(main()):
         assert answer.startswith(b"HTTP/1.1 204")
         assert b"connection: close" in answer.lower()
+
+
+def test_what_is_not_http_is_counted_and_not_logged(toy_folder: Path) -> None:
+    with serving(toy_folder) as server:
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+                client.sendall(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
+                assert client.recv(1000).startswith(b"HTTP/1.1 400")
+        upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection.request("GET", "/meta", headers=upgrade)
+        assert connection.getresponse().status == 200
+        connection.close()
+        counted = 'multi2vec_refused_total{limit="",reason="invalid_http"} 20.0'
+        assert counted in server.get("/metrics").text
+        server.stop()
+        assert "Invalid HTTP" not in server.log()
+        assert "upgrade" not in server.log().lower()

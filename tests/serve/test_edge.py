@@ -1,6 +1,6 @@
 import pytest
 
-from inference.serve.edge import clean_path, request_id
+from multi2vec.serve.edge import clean_path, request_id
 
 
 @pytest.mark.parametrize(

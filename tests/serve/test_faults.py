@@ -8,16 +8,16 @@ from typing import Any
 import httpx
 import pytest
 
-from inference.serve import service as services
-from inference.serve.app import create_app
-from inference.serve.encoder import Encoder
-from inference.serve.metrics import Metrics
-from inference.serve.service import Service
-from inference.serve.settings import Settings
+from multi2vec.engine import loading
+from multi2vec.engine.encoder import Encoder
+from multi2vec.serve.app import create_app
+from multi2vec.serve.metrics import Metrics
+from multi2vec.serve.service import Service
+from multi2vec.serve.settings import Settings
 
 
 class Fragile(Encoder):
-    """Fails on long batches only, so that the examples pass."""
+    """Fails on batches of more than one text, so that the example passes."""
 
     def encode(self, inputs: Any) -> Any:
         if len(next(iter(inputs.values()))) > 1:
@@ -28,7 +28,7 @@ class Fragile(Encoder):
 def test_many_requests_one_traceback(
     toy_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(services, "Encoder", Fragile)
+    monkeypatch.setattr(loading, "Encoder", Fragile)
     # One worker and one batch: the first request runs alone, the others fail together.
     service = Service(Settings(model_dir=toy_folder, cache_dir=None, threads=1), Metrics())
     app = create_app(service, lambda error: None)

@@ -9,10 +9,10 @@ from tests import toy
 from tests.server import ROOT, environment, free_port, serving
 
 
-def run(module: str, folder: Path, port: int = 0, **settings: object) -> tuple[int, str]:
-    """Exit status and output of `python -m inference.serve.<module>` with these settings."""
+def run(command: str, folder: Path, port: int = 0, **settings: object) -> tuple[int, str]:
+    """Exit status and output of `multi2vec <command>` with these settings."""
     done = subprocess.run(
-        [sys.executable, "-m", f"inference.serve.{module}"],
+        [sys.executable, "-m", "multi2vec", command],
         cwd=ROOT,
         env=environment(folder, port, settings),
         capture_output=True,
@@ -39,13 +39,13 @@ class TestHealth:
                 assert status == 1
                 assert len(outputs) < 50, outputs
 
-    def test_nobody_there(self, toy_folder: Path) -> None:
+    def test_a_port_where_nothing_listens(self, toy_folder: Path) -> None:
         status, output = run("health", toy_folder, free_port())
         assert status == 1
         assert output.startswith("no answer: ")
 
     def test_it_imports_next_to_nothing(self) -> None:
-        code = "import sys, inference.serve.health; print(*sys.modules)"
+        code = "import sys, multi2vec.cli, multi2vec.serve.health; print(*sys.modules)"
         modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
         assert not {"numpy", "openvino", "fastapi", "pydantic"} & set(modules.split())
 

@@ -9,13 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from inference import manifest as manifests
-from inference.serve import service as services
-from inference.serve.encoder import Encoder
-from inference.serve.errors import EncodeFailed, NotReady
-from inference.serve.metrics import Metrics
-from inference.serve.service import SelfTestFailed, Service
-from inference.serve.settings import Settings
+from multi2vec import manifest as manifests
+from multi2vec.engine import loading
+from multi2vec.engine.encoder import Encoder
+from multi2vec.engine.errors import EncodeFailed, WrongVectors
+from multi2vec.serve import service as services
+from multi2vec.serve.errors import NotReady
+from multi2vec.serve.metrics import Metrics
+from multi2vec.serve.service import Service
+from multi2vec.serve.settings import Settings
 from tests import toy
 
 
@@ -24,6 +26,7 @@ class Fragile(Encoder):
 
     failing: ClassVar[bool] = False
     lying: ClassVar[bool] = False
+    stretch: ClassVar[float] = 1.0
     open: ClassVar[threading.Event] = threading.Event()
 
     def encode(self, inputs: Mapping[str, Any]) -> Any:
@@ -31,14 +34,16 @@ class Fragile(Encoder):
             raise EncodeFailed("on demand")
         assert Fragile.open.wait(20)
         vectors = super().encode(inputs)
-        return np.roll(vectors, 1, axis=1) if Fragile.lying else vectors
+        vectors = {name: np.roll(array, 1, axis=1) for name, array in vectors.items()} if Fragile.lying else vectors
+        return {name: Fragile.stretch * array for name, array in vectors.items()}
 
 
 @pytest.fixture
 def service(toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Service:
-    monkeypatch.setattr(services, "Encoder", Fragile)
+    monkeypatch.setattr(loading, "Encoder", Fragile)
     monkeypatch.setattr(services, "WATCH_SECONDS", 0.01)
     Fragile.failing = Fragile.lying = False
+    Fragile.stretch = 1.0
     Fragile.open.set()
     return Service(Settings(model_dir=toy_folder, cache_dir=None, stall_seconds=0.2, precision="f32"), Metrics())
 
@@ -59,10 +64,10 @@ def test_loading_then_ready_then_draining(service: Service) -> None:
         await service.load()
         assert service.is_ready
         assert await early is await service.embedder()
-        assert len(await (await service.embedder()).embed_texts(["cat"])) == 1
+        assert len((await (await service.embedder()).embed("text", ["cat"])).rows) == 1
         service.drain()
         assert not service.is_ready
-        assert len(await (await service.embedder()).embed_texts(["cat"])) == 1
+        assert len((await (await service.embedder()).embed("text", ["cat"])).rows) == 1
         service.close()
 
     asyncio.run(main())
@@ -75,11 +80,11 @@ def test_failures_in_a_row_make_it_unready_and_it_recovers(service: Service) -> 
         Fragile.failing = True
         for _ in range(3):
             with pytest.raises(EncodeFailed):
-                await (await service.embedder()).embed_texts(["cat"])
+                await (await service.embedder()).embed("text", ["cat"])
         await until(service, "unhealthy")
         Fragile.failing = False
         await until(service, "ready")
-        assert len(await (await service.embedder()).embed_texts(["cat"])) == 1
+        assert len((await (await service.embedder()).embed("text", ["cat"])).rows) == 1
         watch.cancel()
 
     asyncio.run(main())
@@ -92,7 +97,7 @@ def test_what_does_not_recover_fails_for_good(service: Service) -> None:
         Fragile.failing = True
         for _ in range(3):
             with pytest.raises(EncodeFailed):
-                await (await service.embedder()).embed_pictures([toy.png(toy.picture())])
+                await (await service.embedder()).embed("image", [toy.png(toy.picture())])
         await until(service, "failed")
         with pytest.raises(NotReady, match="keeps failing"):
             await service.embedder()
@@ -106,7 +111,7 @@ def test_a_batch_that_never_comes_back_fails_for_good(service: Service) -> None:
         await service.load()
         watch = asyncio.create_task(service.watch())
         Fragile.open.clear()
-        job = asyncio.ensure_future((await service.embedder()).embed_texts(["cat"]))
+        job = asyncio.ensure_future((await service.embedder()).embed("text", ["cat"]))
         await until(service, "failed")
         assert "has been running for more than 0.2 s" in service.reason
         Fragile.open.set()
@@ -119,7 +124,7 @@ def test_a_batch_that_never_comes_back_fails_for_good(service: Service) -> None:
 def test_wrong_vectors_are_found_at_the_start(service: Service) -> None:
     async def main() -> None:
         Fragile.lying = True
-        with pytest.raises(SelfTestFailed, match="an example text gives a vector at cosine"):
+        with pytest.raises(WrongVectors, match="an example text gives a vector at cosine"):
             await service.load()
         assert service.state == "failed"
         with pytest.raises(NotReady, match="cannot be loaded"):
@@ -132,12 +137,24 @@ def test_settings_can_override_the_manifest(toy_folder: Path) -> None:
     async def main() -> None:
         settings = Settings(model_dir=toy_folder, cache_dir=None, normalise=False, exif_orientation=True)
         service = Service(settings, Metrics())
-        assert service.manifest.image
-        assert service.manifest.image.exif_orientation
+        assert service.manifest.spec("image").exif_orientation
         await service.load()
-        vector = (await (await service.embedder()).embed_texts(["cat"]))[0]
+        vector = (await (await service.embedder()).embed("text", ["cat"])).rows[0]
         assert np.linalg.norm(vector) > 1.5
+        # Such vectors must not be mixed with those of the model as it is.
+        assert service.manifest.fingerprint != manifests.read(toy_folder).fingerprint
         service.close()
+
+    asyncio.run(main())
+
+
+def test_vectors_of_another_length_are_found_at_the_start(service: Service) -> None:
+    """They have the right direction, and are normalised; but with NORMALISE=false they would be served."""
+
+    async def main() -> None:
+        Fragile.stretch = 2.0
+        with pytest.raises(WrongVectors, match=r"gives a vector 2\.0000 times as long as the original library's"):
+            await service.load()
 
     asyncio.run(main())
 

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from inference.serve.settings import ROOT, Settings, table
+from multi2vec.serve.settings import Settings, table
+from tests.server import ROOT
 
 
 def test_nothing_needs_to_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,4 +50,4 @@ def test_the_readme_has_the_table() -> None:
     readme = (ROOT / "README.md").read_text()
     shown = re.search(r"<!-- settings -->\n(.*?)\n<!-- /settings -->", readme, re.DOTALL)
     assert shown, "README.md has no <!-- settings --> block"
-    assert shown[1].strip() == table(), "write the output of `python -m inference.serve.settings` into README.md"
+    assert shown[1].strip() == table(), "write the output of `python -m multi2vec.serve.settings` into README.md"

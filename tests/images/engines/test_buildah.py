@@ -20,6 +20,6 @@ def test_the_demo_with_buildah(buildah: Engine, repository: Path) -> None:
     described = json.loads(buildah("inspect", "--type", "image", "localhost/multi2vec-openvino:demo"))
     configuration = described["Docker"]["config"]
     assert configuration["User"].startswith("10001")
-    assert configuration["Healthcheck"]["Test"] == ["CMD", "python", "-m", "inference.serve.health"]
+    assert configuration["Healthcheck"]["Test"] == ["CMD", "python", "-m", "multi2vec", "health"]
     assert configuration["Labels"][f"{PREFIX}.tag"] == "demo"
     assert f"{PREFIX}.parity" in configuration["Labels"]

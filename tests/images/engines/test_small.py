@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.images.conftest import row
+from tests.images.conftest import VERSION_FILE, row
 from tests.images.engine import MANIFEST
 from tests.images.engines.conftest import CONTEXT, Engine, surroundings
 from tests.server import ROOT
@@ -66,8 +66,8 @@ ENDS = 60
 def small(tmp_path: Path) -> Path:
     """A repository with one recipe."""
     root = tmp_path / "small"
-    for name in ("images", "inference", "requirements"):
-        (root / name).mkdir(parents=True)
+    for folder in (root / "images", (root / VERSION_FILE).parent, root / "requirements"):
+        folder.mkdir(parents=True)
     shutil.copy(ROOT / "build_images.sh", root)
     shutil.copy(ROOT / "images" / "builds.py", root / "images")
     for name in CONTEXT:
@@ -77,7 +77,7 @@ def small(tmp_path: Path) -> Path:
     (root / "images" / "one.toml").write_text("")
     (root / "images" / "convert.sh").write_text(CONVERT)
     (root / "images" / "manifest.json").write_text(json.dumps(MANIFEST | {"tag": "one"}))
-    (root / "inference" / "__init__.py").write_text('__version__ = "1.2.3"\n')
+    (root / VERSION_FILE).write_text('__version__ = "1.2.3"\n')
     return root
 
 
@@ -92,8 +92,8 @@ def configuration(engine: Engine, image: str) -> dict[str, Any]:
     return found
 
 
-def test_names_labels_and_again(engine: Engine, small: Path, repo: str) -> None:
-    """One image of three names with the manifest's labels; then it is there, unless somebody removes it."""
+def test_names_and_labels_and_a_second_run(engine: Engine, small: Path, repo: str) -> None:
+    """One image of three names with the manifest's labels; a second run builds it only if it was removed."""
     done = engine.build(small, "one", "--repo", repo)
     assert done.returncode == 0, done.stderr
     size, _, parity, result = row(done.stdout, "one")[1:]
@@ -114,7 +114,7 @@ def test_names_labels_and_again(engine: Engine, small: Path, repo: str) -> None:
 
 
 def test_the_token_is_seen_and_not_kept(engine: Engine, small: Path, repo: str) -> None:
-    """The step that asks for it has it; neither the image nor its history do."""
+    """The step that asks for the token gets it; neither the image nor its history contains it."""
     with (small / "images" / "convert.sh").open("a") as script:
         script.write('test "$(cat /out/length)" = 13 || { echo "no token"; exit 1; }\n')
     done = engine.build(small, "one", "--repo", repo, HF_TOKEN="hf_verysecret")
@@ -134,7 +134,7 @@ def test_why_it_failed(engine: Engine, small: Path, repo: str) -> None:
 
 
 def test_a_checkpoint_of_ones_own(engine: Engine, small: Path, repo: str, tmp_path: Path) -> None:
-    """It is in the build context, and in no other folder."""
+    """The checkpoint is in the build context, and in no other folder."""
     source = tmp_path / "checkpoint"
     source.mkdir()
     (source / "weights").write_bytes(b"1" * 9_000_000)

@@ -1,0 +1,120 @@
+"""What a family hands over, by modality: the tower, how its inputs are prepared, and the original to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from multi2vec.convert.errors import SourceError
+from multi2vec.engine.vectors import Row
+from multi2vec.manifest import DENSE, Modality, OutputSpec, Source, Spec, TensorSpec, word
+
+Array = npt.NDArray[Any]
+Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """From uint8 pixels to what the module takes: `(pixel / 255 - mean) / std`, per channel (red, green, blue)."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Tower:
+    """One graph.
+
+    `module` takes the inputs in order and returns one tensor, or a tuple of them, as `outputs` say. Where there is a
+    `scaling` it takes float pixels (rows, 3, height, width), and the graph's own input is uint8 (rows, height, width,
+    3). `example` is what the module is traced on: two rows at least, so that nothing is fixed at one.
+    """
+
+    module: torch.nn.Module
+    inputs: tuple[TensorSpec, ...]
+    example: tuple[torch.Tensor, ...]
+    outputs: tuple[OutputSpec, ...]
+    scaling: Scaling | None = None
+
+
+class Reference(Protocol):
+    """The original library, loaded a second time by its own loader: never the module that is exported.
+
+    Items are what people give to that library: texts with their prompt, picture files.
+    """
+
+    def prepare(self, item: Any) -> Mapping[str, Array]:
+        """What the library makes of one item before its model: the tower's inputs by name, without the dimension of the
+        batch, without padding, and pixels before they are scaled to floats (uint8)."""
+
+    def rows(self, items: Sequence[Any]) -> Mapping[str, Sequence[Row]]:
+        """Every output by its name, one row per item. Dense vectors are not normalised unless the library does."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Everything about one modality; `files` are the texts of the spec's files, by name.
+
+    `further` are other ways to what the reference's `prepare` gives, by name: each is a stage of its own in parity. One
+    that returns None says nothing about that item.
+    """
+
+    spec: Spec
+    tower: Tower
+    reference: Reference
+    files: Mapping[str, str] = field(default_factory=dict)
+    further: Mapping[str, Callable[[Any], Mapping[str, Array] | None]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What conversion works on. Raises `SourceError` when the modalities' dense vectors have different lengths."""
+
+    sources: tuple[Source, ...]
+    parts: Mapping[Modality, Part]
+
+    def __post_init__(self) -> None:
+        lengths = {modality: _dimensions(part.tower) for modality, part in self.parts.items()}
+        if len(set(lengths.values())) != 1:
+            shown = ", ".join(f"{word(modality)} vectors have {length}" for modality, length in lengths.items())
+            raise SourceError(f"vectors of different lengths cannot be compared: {shown} dimensions")
+
+    @property
+    def dimensions(self) -> int:
+        """The length of dense vectors."""
+        return _dimensions(next(iter(self.parts.values())).tower)
+
+    @property
+    def towers(self) -> dict[str, Tower]:
+        """The towers by name."""
+        return {part.spec.tower: part.tower for part in self.parts.values()}
+
+
+def _dimensions(tower: Tower) -> int:
+    return next(output.dimensions for output in tower.outputs if output.name == DENSE)
+
+
+def measured_dimensions(module: torch.nn.Module, example: Sequence[torch.Tensor]) -> int:
+    """The length of the vectors that a module with one dense output gives."""
+    with torch.inference_mode():
+        return int(module.eval()(*example).shape[-1])
+
+
+def dense(dimensions: int) -> tuple[OutputSpec, ...]:
+    """The outputs of a tower that gives one vector per row."""
+    return (OutputSpec(DENSE, dimensions),)
+
+
+def token_inputs(*names: str) -> tuple[TensorSpec, ...]:
+    """The inputs of a text tower: int64 (rows, length) each."""
+    return tuple(TensorSpec(name, "i64", (None, None)) for name in names)
+
+
+def pixel_inputs(height: int, width: int) -> tuple[TensorSpec, ...]:
+    """The input of a picture tower: uint8 (rows, height, width, 3)."""
+    return (TensorSpec("pixels", "u8", (None, height, width, 3)),)

@@ -1,0 +1,50 @@
+"""What a recipe says beside which model it is, applied to what a family found out; the same for all families."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from multi2vec.convert.errors import RecipeError
+from multi2vec.convert.model import Model
+from multi2vec.convert.recipe import PictureOptions, Recipe, TextOptions
+from multi2vec.manifest import Modality, PictureSpec, TextSpec, word
+
+
+def text_spec(own: TextSpec, recipe: Recipe) -> TextSpec:
+    """`own`, as the original library does it, with the recipe's prompts and maximum length. Raises `RecipeError`."""
+    options = recipe.text or TextOptions()
+    length = options.max_length or own.max_length
+    if length > own.max_length:
+        raise RecipeError(f"{recipe.tag}: max_length is {length}, but the model takes {own.max_length} tokens at most")
+    return dataclasses.replace(
+        own, max_length=length, prompts=options.named_prompts, default_prompt=options.default_prompt
+    )
+
+
+def picture_spec(own: PictureSpec, recipe: Recipe) -> PictureSpec:
+    """`own`, as the original library does it, with the recipe's wishes.
+
+    Another treatment of transparency than the library's own comes before the library sees the picture, which is then in
+    RGB already.
+    """
+    options = recipe.picture or PictureOptions()
+    spec = dataclasses.replace(own, exif_orientation=options.exif_orientation)
+    if options.transparency in (None, own.transparency):
+        return spec
+    return dataclasses.replace(spec, transparency=options.transparency, convert_rgb="before_resize")
+
+
+def check(model: Model, recipe: Recipe) -> None:
+    """Raise `RecipeError` for wishes that the model cannot fulfil."""
+    wishes: dict[Modality, Any] = {"text": recipe.text, "image": recipe.picture}
+    for modality, wish in wishes.items():
+        if wish is not None and modality not in model.parts:
+            raise RecipeError(
+                f"{recipe.tag} has a table [{word(modality)}], but the model has no {word(modality)} tower"
+            )
+    for length in recipe.cut_dimensions:
+        if length >= model.dimensions:
+            raise RecipeError(
+                f"{recipe.tag}: cut_dimensions has {length}, but the model's vectors have {model.dimensions}"
+            )

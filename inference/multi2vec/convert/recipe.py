@@ -1,0 +1,176 @@
+"""Reads `images/<tag>.toml`: which model an image holds, and what may differ from what the original library does."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from multi2vec import places
+from multi2vec.convert.errors import RecipeError
+from multi2vec.decoding import DecodeError, decode
+from multi2vec.manifest import Prompt
+
+RECIPES = places.IMAGES
+
+
+@dataclass(frozen=True)
+class HubSource:
+    """A repository on the model hub. Without a revision conversion takes the branch and records its commit."""
+
+    repository: str
+    revision: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.repository
+
+
+@dataclass(frozen=True)
+class OpenClipSource:
+    """A name of open_clip's catalogue; `text_revision` is that of the text tower's own repository, if it has one."""
+
+    architecture: str
+    pretrained: str
+    revision: str | None = None
+    text_revision: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.architecture}/{self.pretrained}"
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """A checkpoint in this repository; `path` is relative to its root."""
+
+    path: str
+
+    @property
+    def name(self) -> str:
+        return self.path
+
+
+Source = HubSource | OpenClipSource | FolderSource
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """The table [text].
+
+    A prompt is a template with a place for `{text}`, and perhaps one for `{task}`; without `{text}` it stands in front
+    of the text. As a table it can have a `task` for callers that give none. `max_length` counts tokens.
+    """
+
+    prompts: Mapping[str, str | Prompt] = field(default_factory=dict)
+    default_prompt: str | None = None
+    max_length: int | None = None
+
+    @property
+    def named_prompts(self) -> dict[str, Prompt]:
+        """The prompts, all in one form."""
+        return {name: Prompt(each) if isinstance(each, str) else each for name, each in self.prompts.items()}
+
+
+@dataclass(frozen=True)
+class PictureOptions:
+    """The table [picture]. What shows through transparent pixels: a white ground, or with `drop` the colour that is
+    stored beneath; None: as the original library does."""
+
+    exif_orientation: bool = False
+    transparency: Literal["drop", "white"] | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One recipe. `sources` has one entry named "model", or "pictures" and "texts" where these come from two places."""
+
+    tag: str
+    family: str
+    licence: str
+    sources: dict[str, Source]
+    languages: tuple[str, ...] = ()
+    description: str = ""
+    normalise: bool = True
+    # Lengths that a dense vector may be cut to (Matryoshka).
+    cut_dimensions: tuple[int, ...] = ()
+    text: TextOptions | None = None
+    picture: PictureOptions | None = None
+
+
+def tags(folder: Path = RECIPES) -> list[str]:
+    """The tags that there are recipes for."""
+    return sorted(path.stem for path in folder.glob("*.toml"))
+
+
+def read(tag: str, folder: Path = RECIPES) -> Recipe:
+    """The recipe of that tag. Raises `RecipeError`, which lists the tags when there is none of that name."""
+    known = tags(folder)
+    if tag not in known:
+        raise RecipeError(f"there is no recipe for {tag!r}; there are: {', '.join(known)}")
+    path = folder / f"{tag}.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path.name} is not TOML: {error}") from None
+    try:
+        sources = _sources(table.pop("source", None), path.name)
+        recipe = decode(Recipe, table, path.name, strict=True, tag=tag, sources=sources)
+    except DecodeError as error:
+        raise RecipeError(str(error)) from None
+    _check(recipe, path.name)
+    return recipe
+
+
+def _sources(table: Any, where: str) -> dict[str, Source]:
+    if not isinstance(table, dict) or not table:
+        raise RecipeError(f"{where} has no table [source]")
+    if all(isinstance(value, dict) for value in table.values()):
+        if set(table) != {"pictures", "texts"}:
+            raise RecipeError(f"{where}: two sources are named [source.pictures] and [source.texts]")
+        return {name: _source(value, f"{where}: source.{name}") for name, value in table.items()}
+    return {"model": _source(table, f"{where}: source")}
+
+
+def _source(table: dict[str, Any], where: str) -> Source:
+    kinds: dict[str, type[Source]] = {
+        "repository": HubSource,
+        "architecture": OpenClipSource,
+        "path": FolderSource,
+    }
+    for key, kind in kinds.items():
+        if key in table:
+            return decode(kind, table, where, strict=True)
+    raise RecipeError(f"{where} needs a repository, an architecture with pretrained, or a path")
+
+
+def _check(recipe: Recipe, where: str) -> None:
+    """Raise `RecipeError` for what can be seen without the model; `options.check` does the rest."""
+    if any(length <= 0 for length in recipe.cut_dimensions):
+        raise RecipeError(f"{where}: cut_dimensions are lengths of vectors, so above zero")
+    text = recipe.text or TextOptions()
+    if text.max_length is not None and text.max_length <= 0:
+        raise RecipeError(f"{where}: text: max_length is {text.max_length}; it is a number of tokens, so above zero")
+    if text.default_prompt is not None and text.default_prompt not in text.prompts:
+        known = ", ".join(text.prompts) or "none"
+        raise RecipeError(f"{where}: text: default_prompt is {text.default_prompt!r}; the prompts are: {known}")
+    for name, prompt in text.named_prompts.items():
+        if prompt.template.count("{text}") > 1:
+            raise RecipeError(f"{where}: text: the prompt {name!r} has more than one place for {{text}}")
+        if prompt.task is not None and not prompt.takes_task:
+            raise RecipeError(f"{where}: text: the prompt {name!r} has a task, but no place for {{task}}")
+
+
+def table(folder: Path = RECIPES) -> str:
+    """The recipes as a Markdown table."""
+    rows = ["| tag | what it is | languages | licence |", "| --- | --- | --- | --- |"]
+    for tag in tags(folder):
+        recipe = read(tag, folder)
+        rows.append(f"| `{tag}` | {recipe.description} | {', '.join(recipe.languages)} | {recipe.licence} |")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    print(table())

@@ -1,0 +1,62 @@
+"""What references of several families share: opening a picture, and putting a text into its prompt.
+
+Written without the engine's own code, which is held against it.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from PIL import Image, ImageOps
+
+from multi2vec.convert.recipe import PictureOptions, Recipe
+from multi2vec.manifest import PictureSpec, Prompt
+
+_PLACES = re.compile(r"(\{text\}|\{task\})")
+
+
+@dataclass(frozen=True)
+class Opener:
+    """Opens pictures for the original library. `transparency` None: the library gets the picture as the file has it."""
+
+    exif_orientation: bool = False
+    transparency: Literal["drop", "white"] | None = None
+
+    def __call__(self, data: bytes) -> Image.Image:
+        """The picture in a file's bytes."""
+        image: Image.Image = Image.open(io.BytesIO(data))
+        if self.exif_orientation:
+            image = ImageOps.exif_transpose(image)
+        if self.transparency is None:
+            return image
+        image = on_white(image) if self.transparency == "white" else image.convert("RGB")
+        # A colour that counts as transparent outlives `convert`, and transformers 5 would put white in its place.
+        image.info.pop("transparency", None)
+        return image
+
+
+def opener(own: PictureSpec, recipe: Recipe) -> Opener:
+    """How a recipe wants pictures opened for a library that treats them as `own` says."""
+    options = recipe.picture or PictureOptions()
+    is_own = options.transparency == own.transparency
+    return Opener(options.exif_orientation, None if is_own else options.transparency)
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """The picture in RGB, with white behind whatever is transparent."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    ground = Image.new("RGBA", layer.size, "white")
+    ground.alpha_composite(layer)
+    return ground.convert("RGB")
+
+
+def prompted(text: str, prompt: Prompt) -> str:
+    """The text in its prompt; without a place for it, the prompt stands in front."""
+    values = {"{text}": text, "{task}": prompt.task or ""}
+    pieces = [values.get(piece, piece) for piece in _PLACES.split(prompt.template)]
+    return "".join(pieces) if "{text}" in prompt.template else "".join([*pieces, text])

@@ -1,0 +1,106 @@
+"""Whether the weights that are exported are those of the checkpoint, all of them, and their hash.
+
+The original libraries fill in what a checkpoint lacks with random numbers, leave out what they do not know and resize
+what does not fit; all of that passes for a model. Here it is refused. What a library itself declares as ignorable, such
+as the `position_ids` of older checkpoints, is not in what it reports, and stays allowed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from multi2vec.convert.errors import SourceError
+from multi2vec.convert.model import Model
+
+State = Mapping[str, torch.Tensor]
+
+SHOWN = 3
+
+
+def load_proved(kind: Any, folder: Path) -> Any:
+    """A model of transformers in float32 with exactly the checkpoint's weights; `kind` is its class, or an `AutoModel`.
+
+    Raises `SourceError`.
+    """
+    model, info = kind.from_pretrained(
+        folder, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
+    )
+    check_loading(info, str(folder))
+    return model
+
+
+def check_loading(info: Mapping[str, Any], where: str) -> None:
+    """Refuse what transformers reports (`output_loading_info`) unless all was loaded. Raises `SourceError`."""
+    mismatched = [f"{name} {list(found)} for {list(needed)}" for name, found, needed in info["mismatched_keys"]]
+    _refuse(where, info["missing_keys"], info["unexpected_keys"], [*mismatched, *info["error_msgs"]])
+
+
+def check_state(found: State, needed: State, where: str) -> None:
+    """Refuse a checkpoint's tensors unless they are those that a module needs, in name and shape.
+
+    A single number may be a scalar or a vector of one. Raises `SourceError`.
+    """
+    mismatched = [
+        f"{name} {list(found[name].shape)} for {list(needed[name].shape)}"
+        for name in found.keys() & needed.keys()
+        if found[name].shape != needed[name].shape and (found[name].numel(), needed[name].numel()) != (1, 1)
+    ]
+    _refuse(where, needed.keys() - found.keys(), found.keys() - needed.keys(), mismatched)
+
+
+def check_equal(loaded: State, proved: State, where: str) -> None:
+    """Refuse weights that a library loaded unless they equal those whose loading was proved. Raises `SourceError`."""
+    check_state(loaded, proved, where)
+    differing = [name for name in proved if not torch.equal(loaded[name].float(), proved[name].float())]
+    if differing:
+        raise SourceError(f"{where}: the weights that were loaded differ from the checkpoint's: {_some(differing)}")
+
+
+def check_model_type(folder: Path, wanted: str) -> None:
+    """Refuse a `config.json` of another kind of model, which transformers would only warn of. Raises `SourceError`."""
+    path = folder / "config.json"
+    if not path.is_file():
+        return
+    found = json.loads(path.read_text(encoding="utf-8")).get("model_type")
+    if found != wanted:
+        raise SourceError(f"{path} is of a model of the type {found!r}, not {wanted!r}; is the recipe's family right?")
+
+
+def digest(model: Model) -> str:
+    """A hash (sha256, hexadecimal) of the original weights in float32.
+
+    Neither the names of tensors nor their order nor how often one is there count, so that it stays the same when a
+    newer version of a library names them otherwise.
+    """
+    seen: set[int] = set()
+    found: set[str] = set()
+    for part in model.parts.values():
+        for tensor in part.tower.module.state_dict().values():
+            # Numbers of positions and the like are no weights. A module that two towers share is read once.
+            if tensor.is_floating_point() and tensor.data_ptr() not in seen:
+                seen.add(tensor.data_ptr())
+                found.add(_tensor_digest(tensor))
+    return hashlib.sha256("".join(sorted(found)).encode()).hexdigest()
+
+
+def _tensor_digest(tensor: torch.Tensor) -> str:
+    array = tensor.detach().to("cpu", torch.float32).contiguous().numpy()
+    return hashlib.sha256(str(array.shape).encode() + array.tobytes()).hexdigest()
+
+
+def _refuse(where: str, missing: Iterable[str], unexpected: Iterable[str], mismatched: Iterable[str]) -> None:
+    faults = {"missing": missing, "unexpected": unexpected, "of another shape": mismatched}
+    found = [f"{what}: {_some(names)}" for what, each in faults.items() if (names := sorted(each))]
+    if found:
+        raise SourceError(f"{where} does not hold this model's weights: {'; '.join(found)}")
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

@@ -1,0 +1,187 @@
+"""From items to vectors: prepare, batch, encode, finish. Knows no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Hashable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from multi2vec.engine.batcher import Batcher
+from multi2vec.engine.errors import ClientError, EncodeFailed, Unsupported
+from multi2vec.engine.observer import LaneObserver
+from multi2vec.engine.precision import Choice
+from multi2vec.engine.preparers import Prepared, Preparer
+from multi2vec.engine.vectors import Finisher, Row, Vectors, are_finite, split_rows
+from multi2vec.engine.wanted import Embedded, Wanted
+from multi2vec.engine.work import Admission, Budget
+from multi2vec.manifest import Manifest, Modality, OutputSpec, word
+
+# So many times as many items of one request as a batch may hold are prepared ahead of the encoder: enough to choose
+# batches of like size from, and a bound on memory for requests of any length.
+PREPARED_AHEAD = 8
+
+
+class TowerRunner(Protocol):
+    """What the embedder needs of an encoder; `parallel`: how many batches it runs at a time; `precision` of the
+    arithmetic."""
+
+    parallel: int
+    precision: str
+
+    def encode(self, inputs: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, Vectors]:
+        """Every output by its name, float32 (rows, …)."""
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """One item's way back: every output's row by name."""
+
+    rows: Mapping[str, Row]
+    tokens: int
+    truncated: bool
+
+
+class Embedder:
+    """Vectors of one model. Its coroutines run on any event loop, one loop at a time."""
+
+    def __init__(self, manifest: Manifest, lanes: Mapping[Modality, Lane], pool: ThreadPoolExecutor) -> None:
+        """`loading.open_model` makes it out of a model folder."""
+        self.manifest = manifest
+        self.lanes = lanes
+        self._pool = pool
+
+    async def embed(self, modality: Modality, items: Sequence[Any], wanted: Wanted = Wanted()) -> Embedded:
+        """One row per item, in the order of the items; what items can be, the modality's preparer says.
+
+        Raises `ClientError` for an item that cannot be used (its message says which) and for wishes that the model
+        cannot fulfil, `Overloaded`, and `EncodeFailed`.
+        """
+        lane = self.lanes.get(modality)
+        if lane is not None:
+            return await lane.embed(items, wanted)
+        if items:
+            raise Unsupported(f"{self.manifest.tag} has no {word(modality)} tower")
+        return Embedded(np.empty((0, self.manifest.dimensions), dtype=np.float32), (), 0)  # type: ignore[arg-type]
+
+    def close(self, *, wait: bool = False) -> None:
+        """Let go of all threads; what runs is finished, and with `wait` before this returns."""
+        self._pool.shutdown(wait=wait, cancel_futures=True)
+        for lane in self.lanes.values():
+            lane.batcher.close(wait=wait)
+
+
+class Lane:
+    """The way of one modality: prepare each item, queue it, collect the rows in request order."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        modality: Modality,
+        preparer: Preparer[Any],
+        encoder: TowerRunner,
+        *,
+        choice: Choice,
+        pool: ThreadPoolExecutor,
+        budget: Budget,
+        admission: Admission,
+        observer: LaneObserver,
+    ) -> None:
+        self.preparer = preparer
+        self.encoder = encoder
+        self.choice = choice
+        self.outputs: tuple[OutputSpec, ...] = manifest.tower(modality).outputs
+        self.batcher = Batcher[Prepared, _Encoded](
+            self._encode,
+            name=modality,
+            workers=encoder.parallel,
+            budget=budget,
+            admission=admission,
+            observer=observer,
+        )
+        self._manifest = manifest
+        self._word = word(modality)
+        self._pool = pool
+        self._ahead = PREPARED_AHEAD * budget.items
+        self._observer = observer
+        observer.watch_queue(lambda: self.batcher.waiting, lambda: self.batcher.admitted)
+
+    async def embed(self, items: Sequence[Any], wanted: Wanted) -> Embedded:
+        """One row per item; equal items are computed once."""
+        finisher = Finisher(self._manifest, self.outputs, wanted)
+        self._observer.received(len(items))
+        places, first = _distinct(items)
+        self._observer.deduplicated(len(items) - len(first))
+        with self.batcher.admit(len(first)):
+            encoded = await self._all([items[index] for index in first], first, len(items), wanted)
+        rows = [each.rows[wanted.output] for each in encoded]
+        finished = finisher.finish(rows)
+        if len(first) < len(items):
+            encoded = [encoded[place] for place in places]
+            finished = finished[places] if isinstance(finished, np.ndarray) else [finished[place] for place in places]
+        return Embedded(finished, [each.tokens for each in encoded], sum(each.truncated for each in encoded))
+
+    async def _all(self, items: Sequence[Any], places: Sequence[int], of: int, wanted: Wanted) -> Sequence[_Encoded]:
+        """The items, of which each stands at its place among so many of the request."""
+        if of == 1:
+            return [await self._one(items[0], wanted)]
+        gate = asyncio.Semaphore(self._ahead) if len(items) > self._ahead else contextlib.nullcontext()
+        tasks = [asyncio.ensure_future(self._one_through(gate, item, wanted)) for item in items]
+        try:
+            return await asyncio.gather(*tasks)
+        except ClientError as error:
+            failed = next(i for i, task in enumerate(tasks) if task.done() and task.exception() is error)
+            raise error.about(f"{self._word} {places[failed] + 1} of {of}") from None
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _one_through(self, gate: Any, item: Any, wanted: Wanted) -> _Encoded:
+        async with gate:
+            return await self._one(item, wanted)
+
+    async def _one(self, item: Any, wanted: Wanted) -> _Encoded:
+        started = time.perf_counter()
+        prepared = await self._prepared(item, wanted)
+        self._observer.prepared(time.perf_counter() - started)
+        if prepared.truncated:
+            self._observer.truncated(1)
+        return await self.batcher.submit(prepared, prepared.size)
+
+    async def _prepared(self, item: Any, wanted: Wanted) -> Prepared:
+        if self.preparer.is_quick(item):
+            return self.preparer.prepare(item, wanted)
+        there: Awaitable[Prepared] = asyncio.get_running_loop().run_in_executor(
+            self._pool, self.preparer.prepare, item, wanted
+        )
+        return await there
+
+    def _encode(self, items: Sequence[Prepared]) -> Sequence[_Encoded]:
+        """One batch, on the batcher's thread."""
+        inputs = self.preparer.collate(items)
+        outputs = self.encoder.encode(inputs)
+        if not all(are_finite(each) for each in outputs.values()):
+            raise EncodeFailed("the model gave a vector that is not finite")
+        rows = split_rows(outputs, inputs, self.outputs, [item.tokens for item in items])
+        return [_Encoded(row, item.tokens, item.truncated) for row, item in zip(rows, items, strict=True)]
+
+
+def _distinct(items: Sequence[Any]) -> tuple[list[int], list[int]]:
+    """For each item its place among the distinct ones, and for each of those where it stands first."""
+    numbers: dict[Hashable, int] = {}
+    first: list[int] = []
+    places: list[int] = []
+    for index, item in enumerate(items):
+        # Other kinds may not be hashable, and are slow to compare: they are equal when they are the same object.
+        key = item if isinstance(item, str | bytes) else id(item)
+        if key not in numbers:
+            numbers[key] = len(first)
+            first.append(index)
+        places.append(numbers[key])
+    return places, first

@@ -1,0 +1,36 @@
+"""Preparers, a table by modality. A new modality is one file, one line here, and its spec in the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from multi2vec.engine.preparers.pictures import PicturePreparer
+from multi2vec.engine.preparers.protocol import Prepared, Preparer
+from multi2vec.engine.preparers.texts import TextPreparer
+from multi2vec.engine.work import Budget, Limits
+from multi2vec.manifest import Modality, TowerSpec
+
+__all__ = ["PREPARERS", "Entry", "Prepared", "Preparer"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How one modality is prepared and batched.
+
+    `make` gets the model folder, the modality's spec, its tower and the limits. `wide`: one item is work enough for
+    several threads, so that a batch had better have them all.
+    """
+
+    make: Callable[[Path, Any, TowerSpec, Limits], Preparer[Any]]
+    budget: Budget
+    wide: bool = False
+
+
+# The slack is about what it costs, in padded tokens, to run one more batch of texts.
+PREPARERS: dict[Modality, Entry] = {
+    "text": Entry(TextPreparer, Budget(32, padded=1024, slack=96)),
+    "image": Entry(PicturePreparer, Budget(32), wide=True),
+}

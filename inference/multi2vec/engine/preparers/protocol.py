@@ -1,0 +1,40 @@
+"""What every preparer does: from one raw item to arrays, and from several of those to a tower's inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy.typing as npt
+
+from multi2vec.engine.wanted import Wanted
+
+Array = npt.NDArray[Any]
+Raw = TypeVar("Raw", contravariant=True)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One item: the tower's inputs by name, without the dimension of the batch and without padding.
+
+    `size` is what padding follows and batches are budgeted by: tokens, patches, or 1. `tokens` is what a bill counts.
+    """
+
+    arrays: Mapping[str, Array]
+    size: int = 1
+    tokens: int = 0
+    truncated: bool = False
+
+
+class Preparer(Protocol[Raw]):
+    """One modality of one model. Used by several threads at a time."""
+
+    def prepare(self, item: Raw, wanted: Wanted) -> Prepared:
+        """Raises `ClientError` for an item that cannot be used, or for a wish that the model cannot fulfil."""
+
+    def collate(self, items: Sequence[Prepared]) -> Mapping[str, Array]:
+        """The tower's inputs, by name, for several items."""
+
+    def is_quick(self, item: Raw) -> bool:
+        """Whether `prepare` takes far less than a millisecond, so that it may run on the event loop."""

@@ -1,0 +1,116 @@
+"""What happens to a tower's outputs after inference: one row per item, cut, normalised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from multi2vec.engine.errors import Unsupported
+from multi2vec.engine.wanted import Wanted
+from multi2vec.manifest import Kind, Manifest, OutputSpec
+
+Array = npt.NDArray[Any]
+Vectors = npt.NDArray[np.float32]
+
+# As torch.nn.functional.normalize.
+SHORTEST = 1e-12
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """Weights by token id: `ids` int64 (n,) rising, `weights` float32 (n,) above zero."""
+
+    ids: npt.NDArray[np.int64]
+    weights: Vectors
+
+
+# Dense: float32 (dimensions,). Tokens: float32 (tokens, dimensions).
+Row = Vectors | Sparse
+
+
+def normalise(vectors: Vectors) -> Vectors:
+    """Each vector of float32 (…, dimensions) at unit length; zeros stay as they are."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, SHORTEST), dtype=np.float32)
+
+
+def are_finite(vectors: Vectors) -> bool:
+    """Whether no row holds a NaN or an infinity, which JSON and the databases behind it cannot take."""
+    # A sum is finite exactly when all its terms are, but for overflow, which vectors of sane length do not reach.
+    return bool(np.isfinite(vectors.sum()))
+
+
+def split_rows(
+    outputs: Mapping[str, Vectors], inputs: Mapping[str, Array], specs: Sequence[OutputSpec], tokens: Sequence[int]
+) -> list[dict[str, Row]]:
+    """A batch's outputs as one mapping per item, by the outputs' names; what padding gave is left away.
+
+    `tokens` are the items' true lengths.
+    """
+    return [
+        {spec.name: SPLIT[spec.kind](outputs[spec.name][index], spec, inputs, index, length) for spec in specs}
+        for index, length in enumerate(tokens)
+    ]
+
+
+def _dense(row: Vectors, spec: OutputSpec, inputs: Mapping[str, Array], index: int, length: int) -> Row:
+    return row
+
+
+def _tokens(row: Vectors, spec: OutputSpec, inputs: Mapping[str, Array], index: int, length: int) -> Row:
+    return row[:length]
+
+
+def _sparse(row: Vectors, spec: OutputSpec, inputs: Mapping[str, Array], index: int, length: int) -> Row:
+    ids, places = np.unique(inputs[spec.token_ids][index, :length], return_inverse=True)
+    weights = np.zeros(len(ids), dtype=np.float32)
+    np.maximum.at(weights, places, row[:length])
+    return Sparse(ids[weights > 0], weights[weights > 0])
+
+
+SPLIT: dict[Kind, Callable[[Vectors, OutputSpec, Mapping[str, Array], int, int], Row]] = {
+    "dense": _dense,
+    "tokens": _tokens,
+    "sparse": _sparse,
+}
+
+
+class Finisher:
+    """From the rows of one output to what the caller wants of them. Made for one request, before any work is done.
+
+    Raises `Unsupported` for an output or a length that the model does not have.
+    """
+
+    def __init__(self, manifest: Manifest, outputs: Sequence[OutputSpec], wanted: Wanted) -> None:
+        spec = next((each for each in outputs if each.name == wanted.output), None)
+        if spec is None:
+            names = ", ".join(each.name for each in outputs)
+            raise Unsupported(f"{manifest.tag} has no output {wanted.output!r}; it has: {names}")
+        self.output = spec
+        self._dimensions = _allowed_dimensions(manifest, spec, wanted.dimensions)
+        self._normalise = manifest.normalise if wanted.normalise is None else wanted.normalise
+
+    def finish(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Dense rows as one array; they and token vectors cut and normalised as wanted."""
+        if self.output.kind == "dense":
+            return self._vectors(np.stack(rows)) if rows else np.empty((0, self._dimensions), dtype=np.float32)  # type: ignore[return-value, arg-type]
+        return [row if isinstance(row, Sparse) else self._vectors(row) for row in rows]
+
+    def _vectors(self, vectors: Vectors) -> Vectors:
+        cut = vectors[..., : self._dimensions]
+        return normalise(cut) if self._normalise else cut
+
+
+def _allowed_dimensions(manifest: Manifest, spec: OutputSpec, wanted: int | None) -> int:
+    if wanted is None or (wanted == spec.dimensions and spec.kind == "dense"):
+        return spec.dimensions
+    if spec.kind != "dense":
+        raise Unsupported(f"dimensions are for dense vectors; the output {spec.name!r} cannot be cut")
+    if wanted not in manifest.cut_dimensions:
+        allowed = ", ".join(map(str, sorted({*manifest.cut_dimensions, spec.dimensions})))
+        raise Unsupported(f"{manifest.tag} has no vectors of {wanted} dimensions; it has: {allowed}")
+    return wanted

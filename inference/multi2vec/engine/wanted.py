@@ -1,0 +1,45 @@
+"""What a caller wants of its vectors, and what it gets: the same for every API. Standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from multi2vec.engine.vectors import Row
+
+Truncation = Literal["end", "start", "refuse"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a caller wants of its vectors. The default is what the original library does by itself.
+
+    `prompt` names one of the manifest's prompts; `task` is free text for a prompt that has a place for it. A text of
+    more tokens than `max_tokens` (and than the model takes) loses its end or its start, or is refused. `output` names
+    one of the manifest's outputs. `dimensions` cuts dense vectors to one of the lengths that the manifest allows,
+    before they are normalised. `normalise` None: as the model does.
+    """
+
+    prompt: str | None = None
+    task: str | None = None
+    truncate: Truncation = "end"
+    max_tokens: int | None = None
+    output: str = "dense"
+    dimensions: int | None = None
+    normalise: bool | None = None
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """One row per item, in the order of the items.
+
+    Dense vectors are one float32 array (items, dimensions). Token vectors are a list of float32 arrays
+    (tokens, dimensions), sparse ones a list of `Sparse`. `tokens` are true counts: special tokens included, padding
+    not, after truncation; 0 for a picture that becomes no tokens. `truncated` is how many items were cut.
+    """
+
+    rows: Sequence[Row]
+    tokens: Sequence[int]
+    truncated: int

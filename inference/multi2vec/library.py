@@ -1,0 +1,150 @@
+"""The library's door: `open_model`, and a `Model` that any thread may use."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import CancelledError, Future
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from multi2vec import places
+from multi2vec.engine import loading, proof
+from multi2vec.engine.embedder import Embedder
+from multi2vec.engine.encoder import Execution, Precision
+from multi2vec.engine.errors import Closed
+from multi2vec.engine.wanted import Embedded, Wanted
+from multi2vec.engine.work import Limits
+from multi2vec.manifest import Manifest
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from PIL import Image
+
+    # A path, a file's bytes, a picture of Pillow's, or pixels: uint8 (height, width) or (height, width, 3 or 4).
+    PictureLike = str | os.PathLike[str] | bytes | Image.Image | npt.NDArray[np.uint8]
+
+
+def open_model(
+    model: str | os.PathLike[str] = places.DEMO,
+    *,
+    device: str = "CPU",
+    precision: Precision = "auto",
+    threads: int = 0,
+    cache: str | os.PathLike[str] | None = None,
+    limits: Limits = Limits(),
+) -> Model:
+    """Open a model: "demo", the tag of a converted model (in `models/`), or a model folder.
+
+    It is ready when this returns: its files are verified, and it has given the original library's vectors for the
+    examples in its manifest. `threads` 0: all CPUs that this process may use. `cache` is a folder for OpenVINO's
+    compiled models. Raises `ManifestError` for a folder that cannot be used, `DeviceError` for a device that is not
+    there, and `WrongVectors`.
+    """
+    name = os.fspath(model)
+    is_folder = isinstance(model, os.PathLike) or os.sep in name or Path(name).is_dir()
+    folder = Path(name) if is_folder else places.model_folder(name)
+    execution = Execution(
+        device=device.upper(), precision=precision, threads=threads, cache=Path(cache) if cache else None
+    )
+    opened = Model(loading.open_model(folder, execution, limits=limits))
+    try:
+        opened._run(proof.prove(opened._embedder))
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+class Model:
+    """An open model. Its methods may be called from several threads; their items share batches.
+
+    Close it, or use it in a `with` block: it holds threads and the model's memory.
+    """
+
+    def __init__(self, embedder: Embedder) -> None:
+        """`open_model` makes it."""
+        self._embedder = embedder
+        self._loop = asyncio.new_event_loop()
+        self._is_closed = False
+        self._submitting = threading.Lock()
+        # A daemon, so that a model that nobody closed does not keep the interpreter from ending.
+        self._thread = threading.Thread(target=self._loop.run_forever, name="multi2vec", daemon=True)
+        self._thread.start()
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the model is: tag, dimensions, prompts, outputs, parity, fingerprint."""
+        return self._embedder.manifest
+
+    def embed(
+        self,
+        *,
+        texts: Sequence[str] | None = None,
+        pictures: Sequence[PictureLike] | None = None,
+        videos: Sequence[Any] | None = None,
+        wanted: Wanted = Wanted(),
+    ) -> Embedded:
+        """Vectors of texts, of pictures or of videos; one of the three is given.
+
+        `Embedded.rows` is float32 (items, dimensions) for dense vectors. Raises `BadInput`, `TooLarge`, `Unsupported`,
+        `EncodeFailed` and `Closed`; `TypeError` for arguments of another kind.
+        """
+        by_modality = {"text": texts, "image": pictures, "video": videos}
+        given = [(modality, items) for modality, items in by_modality.items() if items is not None]
+        if len(given) != 1:
+            raise TypeError("embed() takes texts=[…] or pictures=[…] or videos=[…], and one of them at a time")
+        modality, items = given[0]
+        if isinstance(items, str | bytes):
+            raise TypeError("embed() takes a list of items; put a single one into brackets")
+        if modality != "text":
+            items = [Path(item) if isinstance(item, str | os.PathLike) else item for item in items]
+        embedded: Embedded = self._run(self._embedder.embed(modality, list(items), wanted))
+        return embedded
+
+    def close(self) -> None:
+        """Let go of threads and memory. Calls that wait for vectors raise `Closed`; closing twice is no error."""
+        with self._submitting:
+            if self._is_closed:
+                return
+            self._is_closed = True
+        asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result()
+        # While the loop still runs: a batch that ends tells it so.
+        self._embedder.close(wait=True)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, work: Any) -> Any:
+        with self._submitting:
+            if self._is_closed:
+                work.close()
+                raise Closed(f"{self.manifest.tag} was closed")
+            future: Future[Any] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except CancelledError:
+            raise Closed(f"{self.manifest.tag} was closed") from None
+        except BaseException:
+            # Ctrl-C, for instance: nobody will take the vectors.
+            future.cancel()
+            raise
+
+
+async def _cancel_all() -> None:
+    others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)

@@ -1,0 +1,144 @@
+"""The FastAPI application: dialects on one side, the service on the other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from multi2vec import __version__
+from multi2vec.engine.errors import EmbedError
+from multi2vec.serve import dialect, dialects
+from multi2vec.serve import metrics as metric
+from multi2vec.serve.edge import Edge
+from multi2vec.serve.errors import Failure, failure_of, failure_of_http
+from multi2vec.serve.service import Service
+
+logger = logging.getLogger(__name__)
+
+# What proxies log for a client that hung up; nobody reads the answer.
+CLIENT_GONE = 499
+TOO_LARGE = 413
+METRICS = "/metrics"
+
+
+def create_app(service: Service, on_failure: Callable[[BaseException], None]) -> FastAPI:
+    """The application. It listens at once and loads the model beside; `on_failure` hears why that did not work."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        life = asyncio.create_task(_live(service, on_failure))
+        yield
+        life.cancel()
+        service.close()
+
+    app = FastAPI(
+        title="multi2vec-openvino",
+        version=__version__,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        # Nobody exports it here, and asking whether somebody does takes an eighth of the event loop's time.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    table = dialects.DIALECTS
+    routers = tuple(each.router(service) for each in table)
+    dialect.check(table, routers)
+    for router in routers:
+        app.include_router(router)
+    app.add_api_route(METRICS, _metrics_endpoint(service), methods=["GET"])
+    failures = Failures(service, table)
+    app.add_exception_handler(EmbedError, failures.embed_error)
+    app.add_exception_handler(HTTPException, failures.http_error)
+    app.add_exception_handler(ClientDisconnect, _client_gone)
+    app.add_middleware(
+        Edge,
+        prefix=service.settings.url_prefix,
+        metrics=service.metrics,
+        fingerprint=service.manifest.fingerprint,
+        render_error=failures.render,
+        is_draining=lambda: service.state == "draining",
+        requests_per_connection=service.settings.max_requests_per_connection,
+        access_log=service.settings.access_log,
+    )
+    return app
+
+
+async def _live(service: Service, on_failure: Callable[[BaseException], None]) -> None:
+    try:
+        await service.load()
+    except Exception as error:
+        on_failure(error)
+        return
+    await service.watch()
+
+
+def _metrics_endpoint(service: Service) -> Callable[[], Response]:
+    # Not a coroutine: FastAPI runs it on a thread, off the event loop.
+    def metrics() -> Response:
+        return Response(service.metrics.render(), media_type=metric.CONTENT_TYPE)
+
+    return metrics
+
+
+class Failures:
+    """Turns errors into answers in the shape of the API that the path belongs to, and makes each refusal visible."""
+
+    def __init__(self, service: Service, table: tuple[dialect.Dialect, ...]) -> None:
+        self._metrics = service.metrics
+        self._table = table
+        self._there = ", ".join(path for each in table for path in each.paths) + f" and {METRICS}"
+
+    def render(self, path: str, failure: Failure) -> Response:
+        """The answer for a failure at that path; the first dialect's where the path belongs to none."""
+        owner = next((each for each in self._table if each.owns(path)), self._table[0])
+        response = owner.render_error(failure)
+        if failure.retry_after is not None:
+            response.headers["retry-after"] = str(failure.retry_after)
+        if failure.status == TOO_LARGE:
+            # The rest of the body may still be on its way.
+            response.headers["connection"] = "close"
+        return response
+
+    async def embed_error(self, request: Request, error: Exception) -> Response:
+        """What the engine and our own code raise."""
+        assert isinstance(error, EmbedError)
+        failure = failure_of(error)
+        if failure.is_fault:
+            logger.error("%s", error, exc_info=None if error.is_logged else error)
+            error.is_logged = True
+        else:
+            self._refused(request, failure)
+        return self.render(request.scope["path"], failure)
+
+    async def http_error(self, request: Request, error: Exception) -> Response:
+        """What the router raises."""
+        assert isinstance(error, HTTPException)
+        path = request.scope["path"]
+        failure = failure_of_http(error, request.method, path, self._there)
+        self._refused(request, failure)
+        response = self.render(path, failure)
+        response.headers.update(error.headers or {})
+        return response
+
+    def _refused(self, request: Request, failure: Failure) -> None:
+        self._metrics.refused.labels(failure.reason, failure.limit).inc()
+        logger.info(
+            "refused %s %s: %d %s: %s",
+            request.method,
+            request.scope["path"],
+            failure.status,
+            failure.reason,
+            failure.message,
+        )
+
+
+async def _client_gone(request: Request, error: Exception) -> Response:
+    return Response(status_code=CLIENT_GONE)

@@ -1,0 +1,144 @@
+"""Settings, all of them environment variables.
+
+The README's table is made from here: `python -m multi2vec.serve.settings`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from multi2vec import places
+from multi2vec.engine.work import Limits
+
+MIB = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; no setting is needed."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True)
+
+    host: str = Field(default="0.0.0.0", description="Address to listen on")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on")
+    url_prefix: str = Field(
+        default="", description="Path prefix under which everything is served as well, such as `/clip`"
+    )
+
+    tag: str = Field(
+        default=places.DEMO, description="Which converted model to serve: `demo`, or a folder under `models/`"
+    )
+    model_dir: Path | None = Field(default=None, description="The model folder itself; wins over `TAG`")
+    verify_checksums: bool = Field(
+        default=True, description="Compare every file with the manifest's sha256 at start (about 1 s per GB)"
+    )
+    normalise: bool | None = Field(
+        default=None, description="Vectors at unit length; default: as the model's recipe says (true for all of ours)"
+    )
+    exif_orientation: bool | None = Field(
+        default=None,
+        description="Turn pictures as their EXIF data says; default: as the model's recipe says (none of ours does)",
+    )
+
+    device: str = Field(default="CPU", description="OpenVINO device: `CPU`, `GPU`, `GPU.n`, `NPU` or `AUTO`")
+    precision: Literal["auto", "f32", "bf16", "f16"] = Field(
+        default="auto",
+        description="Arithmetic; `auto`: bf16 or f32, whichever is measured to be faster at start (f16 on a GPU)",
+    )
+    threads: int = Field(
+        default=0, ge=0, description="CPU threads; 0: what the affinity mask and the cgroup quota allow"
+    )
+    streams: int = Field(default=0, ge=0, description="Batches that run side by side; 0: chosen from the threads")
+    cache_dir: Path | None = Field(
+        default=Path("~/.cache/multi2vec-openvino"),
+        description="OpenVINO's cache of compiled models, for fast starts; `none` turns it off",
+    )
+
+    picture_batch: int = Field(default=32, ge=1, description="Most pictures in one batch")
+    text_batch: int = Field(default=32, ge=1, description="Most texts in one batch")
+    text_batch_tokens: int = Field(
+        default=1024, ge=1, description="Most tokens in one batch of texts, padding included"
+    )
+
+    max_body_bytes: int = Field(default=128 * MIB, ge=1, description="Largest request body")
+    max_items: int = Field(default=4096, ge=1, description="Most texts and pictures in one request")
+    max_picture_bytes: int = Field(default=Limits.picture_bytes, ge=1, description="Largest picture file")
+    max_picture_pixels: int = Field(
+        default=Limits.picture_pixels,
+        ge=1,
+        description="Most pixels in a picture, read from its header before decoding",
+    )
+    max_queue: int = Field(
+        default=4096, ge=1, description="Most texts, and most pictures, in hand; beyond it requests get 503"
+    )
+    max_wait: float = Field(
+        default=45.0,
+        gt=0,
+        description="Seconds that an answer may take, by estimate or while the model loads; beyond it requests get 503",
+    )
+    keep_alive: int = Field(
+        default=120, ge=1, description="Seconds that an idle connection is kept (Weaviate keeps 90)"
+    )
+    max_requests_per_connection: int = Field(
+        default=0,
+        ge=0,
+        description="Requests after which a connection is closed, so that clients spread over servers; 0: never",
+    )
+    drain_seconds: float = Field(
+        default=0.3,
+        ge=0,
+        description="Seconds after SIGTERM in which kept connections are still answered and told to leave",
+    )
+    shutdown_grace: float = Field(
+        default=30.0, ge=0, description="Seconds for requests in flight after that, before they are broken off"
+    )
+    stall_seconds: float = Field(
+        default=120.0, gt=0, description="A batch that runs longer than this makes `live` fail"
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe log level shown"
+    )
+    log_format: Literal["text", "json"] = Field(default="text", description="Log lines for people, or JSON objects")
+    access_log: bool = Field(default=False, description="Log every request")
+    enable_cuda: bool = Field(
+        default=False, description="Set by Weaviate's chart; here it only warns: there is no CUDA"
+    )
+
+    @field_validator("url_prefix")
+    @classmethod
+    def _prefix(cls, value: str) -> str:
+        value = value.strip("/")
+        return f"/{value}" if value else ""
+
+    @field_validator("cache_dir", mode="before")
+    @classmethod
+    def _no_cache(cls, value: Any) -> Any:
+        return None if str(value).lower() == "none" else value
+
+    @field_validator("cache_dir")
+    @classmethod
+    def _home(cls, value: Path | None) -> Path | None:
+        return value.expanduser() if value else None
+
+    @property
+    def model_folder(self) -> Path:
+        """Where the model to serve lies."""
+        return self.model_dir or places.model_folder(self.tag)
+
+
+def table() -> str:
+    """The settings as a Markdown table."""
+    rows = ["| setting | default | what it does |", "| --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default in (None, "") else f"`{field.default}`"
+        default = default.lower() if isinstance(field.default, bool) else default
+        rows.append(f"| `{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    print(table())

@@ -1,0 +1,105 @@
+"""Models of open_clip's catalogue, from a stand-in for the hub and from folders."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+
+from multi2vec.convert import families, recipe
+from multi2vec.convert.errors import SourceError
+from multi2vec.convert.recipe import OpenClipSource, Recipe
+from tests.convert.conftest import python
+from tests.hub import Repository, serve
+
+Checkpoint = Callable[[str], Path]
+
+SMALL_RECIPE = 'family = "open_clip"\nlicence = "mit"\n[source]\narchitecture = "small"\npretrained = "tag"\n'
+SMALL_CATALOGUE = """
+import json, sys
+from pathlib import Path
+import open_clip
+from multi2vec.convert import recipe
+from multi2vec.convert.command import main
+folder = Path(sys.argv[1])
+open_clip.add_model_config(folder / "small.json")
+open_clip.pretrained._PRETRAINED["small"] = {"tag": {"hf_hub": "laion/small/", **json.loads(sys.argv[2])}}
+recipe.read.__defaults__ = (folder,)
+recipe.tags.__defaults__ = (folder,)
+sys.exit(main(["small", "--out", str(folder / "out")]))
+"""
+
+
+def test_a_name_of_open_clips_catalogue(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    folder = checkpoint("open_clip with XLM-RoBERTa")
+    config = json.loads((folder / "open_clip_config.json").read_text())["model_cfg"]
+    config["text_cfg"].update(
+        hf_model_name="FacebookAI/xlm-roberta-base", hf_tokenizer_name="FacebookAI/xlm-roberta-base"
+    )
+    (tmp_path / "small.json").write_text(json.dumps(config))
+    (tmp_path / "small.toml").write_text(SMALL_RECIPE)
+    own = tmp_path / "xlm-roberta-base"
+    shutil.copytree(folder / "xlm-roberta-base", own)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(folder / name, own)
+    (own / "model.safetensors").write_bytes(b"never needed")
+    with serve(
+        {"laion/small": Repository(folder, "c" * 40), "FacebookAI/xlm-roberta-base": Repository(own, "d" * 40)}
+    ) as hub:
+        done = python(
+            "-c", SMALL_CATALOGUE, str(tmp_path), "{}", HF_ENDPOINT=hub.address, HF_HOME=str(tmp_path / "home")
+        )
+        assert done.returncode == 0, done.stderr
+        assert "open_clip_model.safetensors" in hub.downloaded()
+        assert "model.safetensors" not in hub.downloaded()
+    made = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert [source["revision"] for source in made["sources"]] == ["c" * 40, "d" * 40]
+
+
+def test_the_activation_is_the_catalogue_s(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    """`ViT-B-16` with `openai` is such an entry: its architecture says nothing of QuickGELU, only the entry does."""
+    folder = checkpoint("open_clip")
+    config = json.loads((folder / "open_clip_config.json").read_text())["model_cfg"]
+    assert "quick_gelu" not in config
+    (tmp_path / "small.json").write_text(json.dumps(config))
+    (tmp_path / "small.toml").write_text(SMALL_RECIPE)
+    entry = json.dumps({"quick_gelu": True})
+    with serve({"laion/small": Repository(folder, "c" * 40)}) as hub:
+        home = str(tmp_path / "home")
+        done = python("-c", SMALL_CATALOGUE, str(tmp_path), entry, HF_ENDPOINT=hub.address, HF_HOME=home)
+        assert done.returncode == 0, done.stderr
+    example = json.loads((tmp_path / "out" / "manifest.json").read_text())["examples"][0]
+    tokens = open_clip.SimpleTokenizer()([example["content"]])
+    rows = {}
+    for quick in (True, False):
+        model = open_clip.create_model(f"local-dir:{folder}", force_quick_gelu=quick).eval()
+        with torch.inference_mode():
+            rows[quick] = model.encode_text(tokens)[0].numpy()
+    assert example["vector"] == pytest.approx(rows[True], rel=1e-4, abs=1e-4)
+    assert not np.allclose(rows[True], rows[False], rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("layout", "tag", "message"),
+    [
+        ("open_clip", "ViT-B-32-quickgelu-laion400m_e32", "says GELU, but .* was trained with QuickGELU"),
+        ("open_clip with QuickGELU", "ViT-B-16-laion2b_s34b_b88k", "says QuickGELU, but .* was trained with GELU"),
+    ],
+)
+def test_a_folder_with_another_activation_is_refused(
+    checkpoint: Checkpoint, layout: str, tag: str, message: str
+) -> None:
+    with pytest.raises(SourceError, match=message):
+        families.load(recipe.read(tag), checkpoint(layout))
+
+
+def test_a_folder_that_the_catalogue_says_nothing_about(checkpoint: Checkpoint) -> None:
+    own = Recipe("own", "open_clip", "mit", {"model": OpenClipSource("own-architecture", "own-weights")})
+    for layout in ("open_clip", "open_clip with QuickGELU"):
+        assert families.load(own, checkpoint(layout)).parts.keys() == {"text", "image"}

@@ -1,0 +1,191 @@
+"""A checkpoint that lacks tensors, or has others than its model, is refused, whatever the library makes of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from multi2vec.convert import families, recipe, weights
+from multi2vec.convert.errors import SourceError
+from multi2vec.convert.model import Model
+from tests import checkpoints
+from tests.convert.conftest import LAYOUTS
+
+Checkpoint = Callable[[str], Path]
+State = dict[str, torch.Tensor]
+Spoil = Callable[[State, str], None]
+
+# By layout: files of weights in it, and tensors of several kinds in each.
+TENSORS: dict[str, dict[str, tuple[str, ...]]] = {
+    "clip": {
+        "model.safetensors": (
+            "text_model.encoder.layers.1.self_attn.q_proj.weight",
+            "vision_model.encoder.layers.0.layer_norm1.bias",
+            "text_model.embeddings.position_embedding.weight",
+            "vision_model.embeddings.class_embedding",
+            "visual_projection.weight",
+        )
+    },
+    "open_clip": {
+        "open_clip_model.safetensors": (
+            "transformer.resblocks.1.attn.in_proj_weight",
+            "visual.transformer.resblocks.0.ln_1.bias",
+            "positional_embedding",
+            "visual.positional_embedding",
+            "text_projection",
+        )
+    },
+    "open_clip with XLM-RoBERTa": {
+        "open_clip_model.safetensors": (
+            "text.transformer.encoder.layer.1.attention.self.query.weight",
+            "text.transformer.embeddings.LayerNorm.bias",
+            "visual.positional_embedding",
+            "text.proj.0.weight",
+        )
+    },
+    "sentence_transformers": {
+        "0_CLIPModel/pytorch_model.bin": (
+            "text_model.encoder.layers.1.self_attn.q_proj.weight",
+            "vision_model.encoder.layers.0.layer_norm1.bias",
+            "text_projection.weight",
+        )
+    },
+    "sentence_transformers multilingual": {
+        "clip-ViT-B-32/0_CLIPModel/pytorch_model.bin": ("vision_model.post_layernorm.weight",),
+        "clip-ViT-B-32-multilingual-v1/model.safetensors": (
+            "transformer.layer.1.attention.q_lin.weight",
+            "transformer.layer.0.sa_layer_norm.bias",
+            "embeddings.position_embeddings.weight",
+        ),
+        "clip-ViT-B-32-multilingual-v1/2_Dense/model.safetensors": ("linear.weight",),
+    },
+}
+TENSORS["clip with OpenAI's configuration"] = TENSORS["clip"]
+TENSORS["open_clip with QuickGELU"] = TENSORS["open_clip"]
+
+
+def read(path: Path) -> State:
+    return load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
+
+
+def write(path: Path, state: State) -> None:
+    state = {name: tensor.contiguous() for name, tensor in state.items()}
+    if path.suffix == ".safetensors":
+        save_file(state, path, metadata={"format": "pt"})
+    else:
+        torch.save(state, path)
+
+
+def remove(state: State, name: str) -> None:
+    del state[name]
+
+
+def rename(state: State, name: str) -> None:
+    state[f"{name}_of_another_model"] = state.pop(name)
+
+
+def reshape(state: State, name: str) -> None:
+    """One row more: what libraries resize, or replace by random numbers."""
+    tensor = state[name]
+    state[name] = torch.cat([tensor, tensor[:1]])
+
+
+def add(state: State, name: str) -> None:
+    state["something.else.weight"] = state[name].clone()
+
+
+CASES = [(layout, file, name) for layout in LAYOUTS for file, names in TENSORS[layout].items() for name in names]
+
+
+def spoilt(folder: Path, checkpoint: Path, file: str, spoil: Callable[[State], None]) -> Path:
+    shutil.copytree(checkpoint, folder)
+    state = read(folder / file)
+    spoil(state)
+    write(folder / file, state)
+    return folder
+
+
+@pytest.mark.parametrize("spoil", [remove, rename, reshape, add])
+@pytest.mark.parametrize(("layout", "file", "name"), CASES)
+def test_a_spoilt_checkpoint_is_refused(
+    tmp_path: Path, checkpoint: Checkpoint, layout: str, file: str, name: str, spoil: Spoil
+) -> None:
+    folder = spoilt(tmp_path / "spoilt", checkpoint(layout), file, lambda state: spoil(state, name))
+    with pytest.raises(SourceError) as error:
+        families.load(recipe.read(LAYOUTS[layout][0]), folder)
+    message = str(error.value)
+    assert ("something.else.weight" if spoil is add else name) in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_many_missing_tensors_are_one_sentence(tmp_path: Path, checkpoint: Checkpoint, layout: str) -> None:
+    def thin_out(state: State) -> None:
+        for name in sorted(state)[::3]:
+            del state[name]
+
+    file = next(file for file, names in TENSORS[layout].items() if len(names) > 1)
+    folder = spoilt(tmp_path / "spoilt", checkpoint(layout), file, thin_out)
+    with pytest.raises(SourceError, match=r"missing: .*, .*, .* and \d+ more"):
+        families.load(recipe.read(LAYOUTS[layout][0]), folder)
+
+
+# Published checkpoints of older versions have these; the libraries know and leave them out.
+IGNORABLE = {
+    "clip": ("model.safetensors", ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids")),
+    "open_clip with XLM-RoBERTa": (
+        "open_clip_model.safetensors",
+        ("text.transformer.embeddings.position_ids",),
+    ),
+    "sentence_transformers": (
+        "0_CLIPModel/pytorch_model.bin",
+        ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids"),
+    ),
+    "sentence_transformers multilingual": (
+        "clip-ViT-B-32-multilingual-v1/model.safetensors",
+        ("embeddings.position_ids",),
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", IGNORABLE)
+def test_what_older_versions_wrote_besides_is_allowed(
+    tmp_path: Path, checkpoint: Checkpoint, loaded: Callable[[str], Model], layout: str
+) -> None:
+    file, names = IGNORABLE[layout]
+    positions = {name: torch.arange(77)[None] for name in names}
+    folder = spoilt(tmp_path / "older", checkpoint(layout), file, lambda state: state.update(positions))
+    model = families.load(recipe.read(LAYOUTS[layout][0]), folder)
+    assert weights.digest(model) == weights.digest(loaded(layout))
+
+
+def test_the_configuration_of_another_kind_of_model(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    shutil.copytree(checkpoint("clip"), tmp_path / "other")
+    config = tmp_path / "other" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "siglip"}))
+    with pytest.raises(SourceError, match="of the type 'siglip', not 'clip'"):
+        families.load(recipe.read(LAYOUTS["clip"][0]), tmp_path / "other")
+
+
+def test_vectors_of_different_lengths_are_refused(tmp_path: Path) -> None:
+    checkpoints.sentence_transformers_clip(tmp_path / "clip-ViT-B-32")
+    checkpoints.sentence_transformers_texts(tmp_path / "clip-ViT-B-32-multilingual-v1", dimensions=32)
+    with pytest.raises(SourceError, match="text vectors have 32, picture vectors have 64 dimensions"):
+        families.load(recipe.read("sentence-transformers-clip-ViT-B-32-multilingual-v1"), tmp_path)
+
+
+def test_equal_in_name_and_shape_is_not_enough() -> None:
+    one, other = {"a": torch.zeros(2)}, {"a": torch.ones(2)}
+    weights.check_equal(one, one, "module")
+    with pytest.raises(SourceError, match="module: the weights that were loaded differ from the checkpoint's: a"):
+        weights.check_equal(one, other, "module")
+
+
+def test_a_single_number_may_be_a_vector_of_one() -> None:
+    weights.check_state({"scale": torch.tensor(1.0)}, {"scale": torch.tensor([1.0])}, "module")
