@@ -115,7 +115,7 @@ class TestMemory:
             return made[-1]
 
         def ask(name: str = "text.xml", **execution: int) -> Choice:
-            return remembered(tmp_path, toy_folder / name, Execution(**execution), make)  # type: ignore[arg-type]
+            return remembered(tmp_path, toy_folder / name, Execution(**execution), ("f32", "bf16"), make)  # type: ignore[arg-type]
 
         assert ask(threads=2) == ask(threads=2) == made[0]
         assert len(made) == 1
@@ -126,11 +126,11 @@ class TestMemory:
 
     def test_what_is_damaged_is_made_again(self, toy_folder: Path, tmp_path: Path) -> None:
         def ask(name: str) -> Choice:
-            return remembered(tmp_path, toy_folder / "text.xml", Execution(), lambda: Choice(name))
+            return remembered(tmp_path, toy_folder / "text.xml", Execution(), ("f32", "bf16"), lambda: Choice(name))
 
         assert ask("f32").precision == "f32"
         (kept,) = tmp_path.iterdir()
-        for content in ("", "[]", "{}", '{"precision": "bf16"}'):
+        for content in ("", "[]", "{}", '{"precision": "bf16"}', '{"precision": "f16", "milliseconds": {}}'):
             kept.write_text(content)
             assert ask("bf16").precision == "bf16"
 
@@ -140,7 +140,9 @@ class TestMemory:
         (tmp_path / "file").touch()
         for folder in (None, tmp_path / "file" / "cache"):
             for name in ("f32", "bf16"):
-                choice = remembered(folder, toy_folder / "text.xml", Execution(), lambda name=name: Choice(name))  # type: ignore[misc]
+                choice = remembered(
+                    folder, toy_folder / "text.xml", Execution(), (name,), lambda name=name: Choice(name)
+                )  # type: ignore[misc]
                 assert choice.precision == name
 
     def test_a_second_start_measures_nothing(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,35 +46,70 @@ def open_model(
     with ThreadPoolExecutor(1, "verify") as beside:
         verified = beside.submit(manifests.verify_files, folder, manifest, checksums=verify_checksums)
         try:
-            embedder = _compile(folder, manifest, execution, work, limits, observer)
+            plans = _plans(folder, manifest, execution, limits, lambda: wait([verified]))
+            encoders = _compile(folder, manifest, plans)
         finally:
             # A damaged file is reported first: it explains the rest.
             verified.result()
-    return embedder
+    return _embedder(manifest, plans, encoders, execution, work, observer)
 
 
-def _compile(
-    folder: Path, manifest: Manifest, execution: Execution, work: Work, limits: Limits, observer: Observer
-) -> Embedder:
+@dataclass(frozen=True)
+class _Plan:
+    """What is known of a modality before its tower is compiled."""
+
+    preparer: Preparer[Any]
+    execution: Execution
+    choice: Choice
+
+
+def _plans(
+    folder: Path, manifest: Manifest, execution: Execution, limits: Limits, until_quiet: Callable[[], object]
+) -> dict[Modality, _Plan]:
     allowed = precision.candidates(execution, bf16_is_measured=isinstance(manifest.parity.get("bf16"), Mapping))
-    lanes: dict[Modality, Lane] = {}
-    pool = ThreadPoolExecutor(work.prepare_threads or execution.cpu_threads, thread_name_prefix="prepare")
+    plans: dict[Modality, _Plan] = {}
     for modality, spec in manifest.inputs.items():
-        entry, tower = PREPARERS[modality], manifest.tower(modality)
-        preparer = entry.make(folder, spec, tower, limits)
+        entry = PREPARERS[modality]
+        preparer = entry.make(folder, spec, manifest.tower(modality), limits)
         how = execution.for_wide_items() if entry.wide else execution
-        choice = _choice(folder, manifest, modality, how, allowed, preparer)
-        lanes[modality] = Lane(
+        choice = _choice(folder, manifest, modality, how, allowed, preparer, until_quiet)
+        plans[modality] = _Plan(preparer, how, choice)
+    return plans
+
+
+def _compile(folder: Path, manifest: Manifest, plans: Mapping[Modality, _Plan]) -> dict[Modality, Encoder]:
+    def encoder(modality: Modality) -> Encoder:
+        plan = plans[modality]
+        return Encoder(folder, manifest.tower(modality), plan.execution, plan.choice.precision)
+
+    # Side by side: compiling a tower keeps one core busy.
+    with ThreadPoolExecutor(len(plans), "compile") as pool:
+        return dict(zip(plans, pool.map(encoder, plans), strict=True))
+
+
+def _embedder(
+    manifest: Manifest,
+    plans: Mapping[Modality, _Plan],
+    encoders: Mapping[Modality, Encoder],
+    execution: Execution,
+    work: Work,
+    observer: Observer,
+) -> Embedder:
+    pool = ThreadPoolExecutor(work.prepare_threads or execution.cpu_threads, thread_name_prefix="prepare")
+    lanes = {
+        modality: Lane(
             manifest,
             modality,
-            preparer,
-            Encoder(folder, tower, how, choice.precision),
-            choice=choice,
+            plan.preparer,
+            encoders[modality],
+            choice=plan.choice,
             pool=pool,
-            budget=work.budgets.get(modality, entry.budget),
+            budget=work.budgets.get(modality, PREPARERS[modality].budget),
             admission=work.admission,
             observer=observer.lane(modality),
         )
+        for modality, plan in plans.items()
+    }
     return Embedder(manifest, lanes, pool)
 
 
@@ -84,6 +120,7 @@ def _choice(
     execution: Execution,
     allowed: tuple[str, ...],
     preparer: Preparer[Any],
+    until_quiet: Callable[[], object],
 ) -> Choice:
     contents = [example.content for example in manifest.examples if example.modality == modality]
     if len(allowed) == 1 or not contents:
@@ -94,6 +131,8 @@ def _choice(
         item = preparer.prepare(contents[0], Wanted())
         batches = COMPARED_WIDE if PREPARERS[modality].wide else COMPARED
         inputs = {batch: preparer.collate([item] * batch) for batch in batches}
-        return precision.choose(precision.trials(file, execution, allowed, inputs), batches)
+        trials = precision.trials(file, execution, allowed, inputs)
+        until_quiet()
+        return precision.choose(trials, batches)
 
-    return precision.remembered(execution.cache, file, execution, measured)
+    return precision.remembered(execution.cache, file, execution, allowed, measured)

@@ -28,7 +28,9 @@ Inputs = Mapping[str, npt.NDArray[Any]]
 
 MULTIPLICATIONS = 9
 HEAVY = ("MatMul", "Convolution")
-REPEATS = 2
+# Runs that count, in each precision: at least so many, and further ones while all together are short (seconds).
+REPEATS, MOST_REPEATS = 2, 8
+SHORT = 0.03
 # A lower precision is taken only when it is clearly faster: the same machine should choose the same every time.
 MARGIN = 0.9
 
@@ -91,9 +93,13 @@ def measure(trials: Mapping[str, Trial], batches: Sequence[int]) -> dict[str, di
     for batch in sorted(batches, reverse=True):
         for trial in trials.values():
             trial.seconds(batch)
-        for _ in range(REPEATS):
+        spent = 0.0
+        for repeat in range(MOST_REPEATS):
+            if repeat >= REPEATS and spent > SHORT:
+                break
             for name, trial in trials.items():
                 took = trial.seconds(batch)
+                spent += took
                 times[name][batch] = min(took, times[name].get(batch, took))
     return times
 
@@ -122,8 +128,11 @@ def trials(file: Path, execution: Execution, allowed: Sequence[str], inputs: Map
         return dict(zip(allowed, made, strict=True))
 
 
-def remembered(folder: Path | None, tower: Path, execution: Execution, make: Callable[[], Choice]) -> Choice:
-    """The choice that was made for this tower on this kind of CPU before, or the one that `make` makes now.
+def remembered(
+    folder: Path | None, tower: Path, execution: Execution, allowed: Sequence[str], make: Callable[[], Choice]
+) -> Choice:
+    """The choice that was made for this tower on this kind of CPU before, if it is among those allowed, or the one that
+    `make` makes now.
 
     It is kept in `folder`; None: nowhere.
     """
@@ -133,7 +142,8 @@ def remembered(folder: Path | None, tower: Path, execution: Execution, make: Cal
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(path.read_text(encoding="utf-8"))
         times = {name: {int(batch): ms for batch, ms in row.items()} for name, row in kept["milliseconds"].items()}
-        return Choice(str(kept["precision"]), times)
+        if kept["precision"] in allowed:
+            return Choice(str(kept["precision"]), times)
     choice = make()
     with contextlib.suppress(OSError):
         # Several servers may share the folder: none must read half of it.
