@@ -22,13 +22,13 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from multi2vec import manifest
 from multi2vec.convert import families, options, pipeline, samples
-from multi2vec.convert.model import Array, Model, Part, Tower, token_inputs
+from multi2vec.convert.model import Model, Part, Tower, token_inputs
 from multi2vec.convert.recipe import FolderSource, Recipe, TextOptions
 from multi2vec.convert.samples import Sample, Samples
 from multi2vec.engine import preparers
 from multi2vec.engine.errors import BadInput
 from multi2vec.engine.preparers import Entry, Prepared
-from multi2vec.engine.vectors import Row, Sparse
+from multi2vec.engine.vectors import Array, Row, Sparse
 from multi2vec.engine.wanted import Wanted
 from multi2vec.engine.work import Budget, Limits
 from multi2vec.manifest import Manifest, OutputSpec, Prompt, TensorSpec, TextSpec, TowerSpec

@@ -16,8 +16,9 @@ from rich.console import Console
 from multi2vec import manifest
 from multi2vec.convert import families, parity, pipeline, recipe
 from multi2vec.convert.errors import ParityError
-from multi2vec.convert.model import Array, Model, Scaling
+from multi2vec.convert.model import Model, Scaling
 from multi2vec.convert.parity import readings
+from multi2vec.engine.vectors import Array
 from multi2vec.manifest import Prompt, TextSpec
 from tests.convert.conftest import only, quiet
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -156,3 +157,22 @@ class TestMemory:
             assert second.lanes[modality].choice == first.lanes[modality].choice
         first.close()
         second.close()
+
+
+def test_a_model_without_parity_in_bf16_runs_in_f32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def allowed(execution: Execution, *, bf16_is_measured: bool) -> tuple[str, ...]:
+        asked.append(bf16_is_measured)
+        return ("f32", "bf16") if bf16_is_measured else ("f32",)
+
+    monkeypatch.setattr(precision, "candidates", allowed)
+    monkeypatch.setattr(precision, "trials", lambda *_: fakes(f32=1.0, bf16=0.1))
+    folder = toy.write(tmp_path)
+    measured = read(folder)
+    elsewhere = dataclasses.replace(measured, parity={**measured.parity, "bf16": "not measured: this CPU has no bf16"})
+    for manifest, expected in ((measured, "bf16"), (elsewhere, "f32")):
+        embedder = open_model(folder, manifest=manifest)
+        assert {lane.encoder.precision for lane in embedder.lanes.values()} == {expected}
+        embedder.close()
+    assert asked == [True, False]

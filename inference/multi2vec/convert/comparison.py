@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from rich.table import Table
 
-from multi2vec.convert.model import Array
 from multi2vec.engine.proof import COSINE_FLOORS, LENGTH_TOLERANCES
-from multi2vec.engine.vectors import Row, Sparse
+from multi2vec.engine.vectors import Array, Row, Sparse
 from multi2vec.manifest import OutputSpec
 
 Matrix = npt.NDArray[np.float64]

@@ -42,27 +42,27 @@ def _scene(width: int, height: int, mode: str = "RGB") -> Image.Image:
     return rgba if mode == "RGBA" else rgba.convert("RGB").convert(mode)
 
 
-def _file(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+def _file(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
+    picture.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 def _palette(*, transparent: bool) -> bytes:
-    image = _scene(150, 101).quantize(32)
-    return _file(image, transparency=3) if transparent else _file(image)
+    picture = _scene(150, 101).quantize(32)
+    return _file(picture, transparency=3) if transparent else _file(picture)
 
 
 def _grey_alpha() -> bytes:
     alpha = _scene(97, 130, "RGBA").getchannel("A")
-    image = Image.merge("LA", (_scene(97, 130, "L"), alpha))
-    return _file(image)
+    picture = Image.merge("LA", (_scene(97, 130, "L"), alpha))
+    return _file(picture)
 
 
 def _colour_key() -> bytes:
-    image = _scene(60, 80)
-    corner = image.getpixel((0, 0))
-    return _file(image, transparency=corner)
+    picture = _scene(60, 80)
+    corner = picture.getpixel((0, 0))
+    return _file(picture, transparency=corner)
 
 
 def _grey_16_bit() -> bytes:

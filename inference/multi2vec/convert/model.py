@@ -6,16 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from multi2vec.convert.errors import SourceError
-from multi2vec.engine.vectors import Row
+from multi2vec.engine.vectors import Array, Row
 from multi2vec.manifest import DENSE, Modality, OutputSpec, Source, Spec, TensorSpec, word
-
-Array = npt.NDArray[Any]
-Vectors = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

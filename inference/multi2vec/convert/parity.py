@@ -23,7 +23,7 @@ from rich.progress import track
 from multi2vec.convert import references, samples
 from multi2vec.convert.comparison import Report, Stage, compare_array, compare_rows, table, worst
 from multi2vec.convert.errors import ParityError, one_line
-from multi2vec.convert.model import Array, Model, Part
+from multi2vec.convert.model import Model, Part
 from multi2vec.convert.samples import Sample
 from multi2vec.engine import proof
 from multi2vec.engine.embedder import Embedder, Lane
@@ -32,7 +32,7 @@ from multi2vec.engine.errors import ClientError, EmbedError, WrongVectors
 from multi2vec.engine.loading import open_model
 from multi2vec.engine.precision import cpu_has_bf16
 from multi2vec.engine.preparers import Prepared
-from multi2vec.engine.vectors import Row, split_rows
+from multi2vec.engine.vectors import Array, Row, split_rows
 from multi2vec.engine.wanted import Wanted
 from multi2vec.manifest import DENSE, Modality, Prompt, word
 

@@ -37,7 +37,7 @@ def _photograph(name: str, size: tuple[int, int]) -> Image.Image:
         return ImageOps.fit(Image.open(file).convert("RGB"), size, Image.Resampling.BICUBIC)
 
 
-def _jpeg(image: Image.Image) -> bytes:
+def _jpeg(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=QUALITY)
+    picture.save(buffer, "JPEG", quality=QUALITY)
     return buffer.getvalue()

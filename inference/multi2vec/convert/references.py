@@ -27,15 +27,15 @@ class Opener:
 
     def __call__(self, data: bytes) -> Image.Image:
         """The picture in a file's bytes."""
-        image: Image.Image = Image.open(io.BytesIO(data))
+        picture: Image.Image = Image.open(io.BytesIO(data))
         if self.exif_orientation:
-            image = ImageOps.exif_transpose(image)
+            picture = ImageOps.exif_transpose(picture)
         if self.transparency is None:
-            return image
-        image = on_white(image) if self.transparency == "white" else image.convert("RGB")
+            return picture
+        picture = on_white(picture) if self.transparency == "white" else picture.convert("RGB")
         # A colour that counts as transparent outlives `convert`, and transformers 5 would put white in its place.
-        image.info.pop("transparency", None)
-        return image
+        picture.info.pop("transparency", None)
+        return picture
 
 
 def opener(own: PictureSpec, recipe: Recipe) -> Opener:
@@ -45,11 +45,11 @@ def opener(own: PictureSpec, recipe: Recipe) -> Opener:
     return Opener(options.exif_orientation, None if is_own else options.transparency)
 
 
-def on_white(image: Image.Image) -> Image.Image:
+def on_white(picture: Image.Image) -> Image.Image:
     """The picture in RGB, with white behind whatever is transparent."""
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    layer = image.convert("RGBA")
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    layer = picture.convert("RGBA")
     ground = Image.new("RGBA", layer.size, "white")
     ground.alpha_composite(layer)
     return ground.convert("RGB")

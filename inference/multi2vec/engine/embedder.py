@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from multi2vec.engine.batcher import Batcher
 from multi2vec.engine.errors import ClientError, EncodeFailed, Unsupported
 from multi2vec.engine.observer import LaneObserver
 from multi2vec.engine.precision import Choice
 from multi2vec.engine.preparers import Prepared, Preparer
-from multi2vec.engine.vectors import Finisher, Row, Vectors, are_finite, split_rows
+from multi2vec.engine.vectors import Array, Finisher, Row, Vectors, are_finite, split_rows
 from multi2vec.engine.wanted import Embedded, Wanted
 from multi2vec.engine.work import Admission, Budget
 from multi2vec.manifest import Manifest, Modality, OutputSpec, word
@@ -35,7 +34,7 @@ class TowerRunner(Protocol):
     parallel: int
     precision: str
 
-    def encode(self, inputs: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, Vectors]:
+    def encode(self, inputs: Mapping[str, Array]) -> Mapping[str, Vectors]:
         """Every output by its name, float32 (rows, …)."""
 
 

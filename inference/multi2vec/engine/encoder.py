@@ -9,18 +9,17 @@ from queue import SimpleQueue
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import openvino as ov
 
 from multi2vec.engine.errors import DeviceError, EncodeFailed
 from multi2vec.engine.resources import usable_cpus
+from multi2vec.engine.vectors import Array, Vectors
 from multi2vec.manifest import TowerSpec
 
 # OpenVINO's binding sets up numpy with the first array of the process; two threads that hand it theirs at the same time
 # would wait for each other for ever.
 ov.Tensor(np.zeros(1, dtype=np.uint8))
 
-Vectors = npt.NDArray[np.float32]
 Precision = Literal["auto", "f32", "bf16", "f16"]
 
 CPU_THREADS_PER_STREAM = 4
@@ -78,7 +77,7 @@ class Encoder:
         for _ in range(self.parallel):
             self._idle.put(self._model.create_infer_request())
 
-    def encode(self, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, Vectors]:
+    def encode(self, inputs: Mapping[str, Array]) -> dict[str, Vectors]:
         """Every output by its name, float32, the first dimension as in the inputs. Blocks until a request is free.
 
         Raises `EncodeFailed`; the next call runs on a new request.

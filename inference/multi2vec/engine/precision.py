@@ -17,14 +17,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy.typing as npt
 import openvino as ov
 
 from multi2vec.engine.encoder import Execution, check_device, properties
+from multi2vec.engine.vectors import Array
 
-Inputs = Mapping[str, npt.NDArray[Any]]
+Inputs = Mapping[str, Array]
 
 MULTIPLICATIONS = 9
 HEAVY = ("MatMul", "Convolution")

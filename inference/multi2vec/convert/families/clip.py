@@ -19,7 +19,6 @@ from transformers.utils import logging
 from multi2vec.convert import checkpoint, options, references, vocabulary, weights
 from multi2vec.convert.errors import ConversionError, SourceError, one_line
 from multi2vec.convert.model import (
-    Array,
     Model,
     Part,
     Reference,
@@ -31,7 +30,7 @@ from multi2vec.convert.model import (
     token_inputs,
 )
 from multi2vec.convert.recipe import Recipe
-from multi2vec.engine.vectors import Row
+from multi2vec.engine.vectors import Array, Row
 from multi2vec.manifest import DENSE, PictureSpec, TextSpec
 
 # Each loading of weights would have a bar of its own, which lasts a moment and leaves a line.
@@ -104,9 +103,9 @@ class Pictures:
         return {DENSE: list(np.asarray(vectors, dtype=np.float32))}
 
 
-def unscaled(processor: Any, image: Any) -> Array:
+def unscaled(processor: Any, picture: Any) -> Array:
     """What the processor makes of a picture before it scales: uint8 (height, width, 3)."""
-    arrays = processor(image, do_rescale=False, do_normalize=False)["pixel_values"]
+    arrays = processor(picture, do_rescale=False, do_normalize=False)["pixel_values"]
     return np.ascontiguousarray(np.moveaxis(np.asarray(arrays[0]), 0, -1))
 
 

@@ -24,7 +24,6 @@ from open_clip.transformer import text_global_pool
 from multi2vec.convert import checkpoint, open_clip_loading, options, references
 from multi2vec.convert.errors import ConversionError, SourceError, one_line
 from multi2vec.convert.model import (
-    Array,
     Model,
     Part,
     Scaling,
@@ -37,7 +36,7 @@ from multi2vec.convert.model import (
 from multi2vec.convert.open_clip_loading import Loaded
 from multi2vec.convert.recipe import OpenClipSource, Recipe
 from multi2vec.convert.simple_tokenizer import tokenizer_json
-from multi2vec.engine.vectors import Row
+from multi2vec.engine.vectors import Array, Row
 from multi2vec.manifest import DENSE, PictureSpec, TextSpec
 
 CLEANING: dict[Any, tuple[str, ...]] = {
@@ -110,11 +109,11 @@ class Pictures:
     open: references.Opener
 
     def prepare(self, item: bytes) -> Mapping[str, Array]:
-        image = self.open(item)
+        picture = self.open(item)
         # The last two turn it into a tensor and scale it.
         for transform in self.preprocess.transforms[:-2]:
-            image = transform(image)
-        return {"pixels": np.asarray(image)}
+            picture = transform(picture)
+        return {"pixels": np.asarray(picture)}
 
     def rows(self, items: Sequence[bytes]) -> Mapping[str, Sequence[Row]]:
         rows = [self.preprocess(self.open(item)) for item in items]

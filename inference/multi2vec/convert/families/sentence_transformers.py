@@ -24,9 +24,9 @@ from multi2vec.convert import checkpoint, options, references, weights
 from multi2vec.convert.checkpoint import Checkpoint
 from multi2vec.convert.errors import ConversionError, SourceError, one_line
 from multi2vec.convert.families import clip
-from multi2vec.convert.model import Array, Model, Part, Tower, dense, measured_dimensions, token_inputs
+from multi2vec.convert.model import Model, Part, Tower, dense, measured_dimensions, token_inputs
 from multi2vec.convert.recipe import HubSource, Recipe
-from multi2vec.engine.vectors import Row
+from multi2vec.engine.vectors import Array, Row
 from multi2vec.manifest import DENSE, TextSpec
 
 LAYOUT = ("modules.json", "config_sentence_transformers.json")

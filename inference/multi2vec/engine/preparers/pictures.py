@@ -112,18 +112,18 @@ def prepare(picture: Picture, spec: PictureSpec, limits: Limits = Limits()) -> P
 
     Raises `BadInput` when it cannot be decoded and `TooLarge` when it is over a limit.
     """
-    image = _open(picture, limits)
-    if image.width * image.height > limits.picture_pixels:
+    opened = _open(picture, limits)
+    if opened.width * opened.height > limits.picture_pixels:
         raise TooLarge(
-            f"a picture has {image.width}×{image.height} pixels, more than {limits.picture_pixels}", limit=PIXEL_LIMIT
+            f"a picture has {opened.width}×{opened.height} pixels, more than {limits.picture_pixels}", limit=PIXEL_LIMIT
         )
-    is_large = image.width * image.height > LARGEST_SIDE_BY_SIDE
+    is_large = opened.width * opened.height > LARGEST_SIDE_BY_SIDE
     try:
         with _one_large if is_large else contextlib.nullcontext():
-            return _pixels(image, spec)
+            return _pixels(opened, spec)
     except Exception as error:
         # Decoders raise nearly anything on broken files; all of it is the file's fault, never the server's.
-        raise BadInput(f"a picture ({image.format or 'pixels'}) cannot be decoded: {error}") from None
+        raise BadInput(f"a picture ({opened.format or 'pixels'}) cannot be decoded: {error}") from None
 
 
 def _open(picture: Picture, limits: Limits) -> Image.Image:
@@ -169,48 +169,48 @@ def _open_file(data: bytes, limits: Limits) -> Image.Image:
         ) from None
 
 
-def _pixels(image: Image.Image, spec: PictureSpec) -> Pixels:
+def _pixels(picture: Image.Image, spec: PictureSpec) -> Pixels:
     if spec.exif_orientation:
-        image = ImageOps.exif_transpose(image)
+        picture = ImageOps.exif_transpose(picture)
     if spec.convert_rgb == "before_resize":
-        image = to_rgb(image, spec)
-    image = resize(image, spec)
-    return np.asarray(to_rgb(image, spec))
+        picture = to_rgb(picture, spec)
+    picture = resize(picture, spec)
+    return np.asarray(to_rgb(picture, spec))
 
 
-def to_rgb(image: Image.Image, spec: PictureSpec) -> Image.Image:
+def to_rgb(picture: Image.Image, spec: PictureSpec) -> Image.Image:
     """The picture in mode RGB, transparency treated as the spec says."""
-    keyed = image.info.get("transparency") is not None
-    if image.mode == "RGB" and not keyed:
-        return image
-    if spec.transparency == "white" and (keyed or "A" in image.getbands()):
-        image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(ground, image)
-    return image.convert("RGB")
+    keyed = picture.info.get("transparency") is not None
+    if picture.mode == "RGB" and not keyed:
+        return picture
+    if spec.transparency == "white" and (keyed or "A" in picture.getbands()):
+        picture = picture.convert("RGBA")
+        ground = Image.new("RGBA", picture.size, (255, 255, 255, 255))
+        picture = Image.alpha_composite(ground, picture)
+    return picture.convert("RGB")
 
 
-def resize(image: Image.Image, spec: PictureSpec) -> Image.Image:
+def resize(picture: Image.Image, spec: PictureSpec) -> Image.Image:
     """The picture at the tower's size, resized (and cropped) as the spec says."""
     resample = RESAMPLING[spec.interpolation]
     if spec.resize == "squash":
-        return image.resize((spec.width, spec.height), resample)
-    width, height = shortest_edge_size(image.size, spec.edge or min(spec.width, spec.height))
+        return picture.resize((spec.width, spec.height), resample)
+    width, height = shortest_edge_size(picture.size, spec.edge or min(spec.width, spec.height))
     left, top = crop_offset(width, spec.width, spec), crop_offset(height, spec.height, spec)
     box = (left, top, left + spec.width, top + spec.height)
     if width * height > LARGEST_WHOLE_RESIZE:
-        return _resize_part(image, (width, height), box, resample)
-    image = image.resize((width, height), resample)
-    return image if box == (0, 0, width, height) else image.crop(box)
+        return _resize_part(picture, (width, height), box, resample)
+    picture = picture.resize((width, height), resample)
+    return picture if box == (0, 0, width, height) else picture.crop(box)
 
 
 def _resize_part(
-    image: Image.Image, size: tuple[int, int], box: tuple[int, int, int, int], resample: Image.Resampling
+    picture: Image.Image, size: tuple[int, int], box: tuple[int, int, int, int], resample: Image.Resampling
 ) -> Image.Image:
-    """`image.resize(size).crop(box)` without making the rest."""
-    x, y = image.width / size[0], image.height / size[1]
-    source = (box[0] * x, box[1] * y, min(box[2] * x, image.width), min(box[3] * y, image.height))
-    return image.resize((box[2] - box[0], box[3] - box[1]), resample, box=source)
+    """`picture.resize(size).crop(box)` without making the rest."""
+    x, y = picture.width / size[0], picture.height / size[1]
+    source = (box[0] * x, box[1] * y, min(box[2] * x, picture.width), min(box[3] * y, picture.height))
+    return picture.resize((box[2] - box[0], box[3] - box[1]), resample, box=source)
 
 
 def shortest_edge_size(size: tuple[int, int], edge: int) -> tuple[int, int]:

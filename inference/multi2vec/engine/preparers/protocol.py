@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-import numpy.typing as npt
-
+from multi2vec.engine.vectors import Array
 from multi2vec.engine.wanted import Wanted
 
-Array = npt.NDArray[Any]
 Raw = TypeVar("Raw", contravariant=True)
 
 
