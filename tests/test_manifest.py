@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from multi2vec import manifest as manifests
-from multi2vec.fingerprint import fingerprint_of
-from multi2vec.manifest import Manifest, ManifestError
+from multi2vec.manifest import Manifest, ManifestError, fingerprint_of
 from tests import toy
 
 

@@ -28,7 +28,7 @@ from multi2vec.convert.samples import Sample, Samples
 from multi2vec.engine import preparers
 from multi2vec.engine.errors import BadInput
 from multi2vec.engine.preparers import Entry, Prepared
-from multi2vec.engine.vectors import Array, Row, Sparse
+from multi2vec.engine.rows import Array, Row, Sparse
 from multi2vec.engine.wanted import Wanted
 from multi2vec.engine.work import Budget, Limits
 from multi2vec.manifest import Manifest, OutputSpec, Prompt, TensorSpec, TextSpec, TowerSpec

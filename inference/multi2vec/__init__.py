@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         Unsupported,
         WrongVectors,
     )
-    from multi2vec.engine.vectors import Sparse
+    from multi2vec.engine.rows import Sparse
     from multi2vec.engine.wanted import Embedded, Wanted
     from multi2vec.library import Model, open_model
     from multi2vec.manifest import Manifest, ManifestError
@@ -63,7 +63,7 @@ __all__ = [
 # people whose texts and pictures pass here.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
-_HOMES = ("library", "manifest", "engine.errors", "engine.wanted", "engine.vectors")
+_HOMES = ("library", "manifest", "engine.errors", "engine.wanted", "engine.rows")
 
 
 def __getattr__(name: str) -> Any:

@@ -5,25 +5,33 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from multi2vec.manifest import Manifest
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
-def fingerprint_of(manifest: Manifest) -> str:
+def fingerprint(
+    *,
+    weights: str,
+    inputs: Mapping[str, Any],
+    files: Mapping[str, str],
+    outputs: Mapping[str, Iterable[Any]],
+    normalise: bool,
+) -> str:
     """16 hexadecimal digits: equal when vectors can be compared, for all that is known.
 
-    They depend on the original weights, on how inputs are prepared (specs, tokenizer), on the outputs and on
-    normalisation. Versions of libraries, the precision of weights and arithmetic and the tag are left out: parity holds
-    those vectors to the original's.
+    Vectors depend on the original weights (a hash), on how inputs are prepared (specs by modality, and the checksums of
+    the files that they name), on the towers' outputs (specs by tower) and on normalisation. Versions of libraries, the
+    precision of weights and arithmetic and the tag are left out: parity holds those vectors to the original's.
     """
-    inputs = {
-        modality: {"spec": _changed(spec), "files": [manifest.files.get(name) for name in spec.files]}
-        for modality, spec in manifest.inputs.items()
+    parts = {
+        "weights": weights,
+        "inputs": {
+            modality: {"spec": _changed(spec), "files": [files.get(name) for name in spec.files]}
+            for modality, spec in inputs.items()
+        },
+        "outputs": {tower: [_changed(output) for output in each] for tower, each in outputs.items()},
+        "normalise": normalise,
     }
-    outputs = {name: [_changed(output) for output in tower.outputs] for name, tower in manifest.towers.items()}
-    parts = {"weights": manifest.weights, "inputs": inputs, "outputs": outputs, "normalise": manifest.normalise}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from multi2vec.decoding import DecodeError, decode
-from multi2vec.fingerprint import fingerprint_of
+from multi2vec.fingerprint import fingerprint
 
 SCHEMA = 2
 FILE_NAME = "manifest.json"
@@ -225,8 +225,19 @@ class Manifest:
         return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
 
 
+def fingerprint_of(manifest: Manifest) -> str:
+    """The fingerprint that follows from the rest of the manifest."""
+    return fingerprint(
+        weights=manifest.weights,
+        inputs=manifest.inputs,
+        files=manifest.files,
+        outputs={name: tower.outputs for name, tower in manifest.towers.items()},
+        normalise=manifest.normalise,
+    )
+
+
 def with_fingerprint(manifest: Manifest) -> Manifest:
-    """The manifest with the fingerprint that follows from the rest of it."""
+    """The manifest with its fingerprint."""
     return dataclasses.replace(manifest, fingerprint=fingerprint_of(manifest))
 
 

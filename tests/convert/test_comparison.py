@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from multi2vec.convert.comparison import Report, Stage, compare_array, compare_rows, table
-from multi2vec.engine.vectors import Row, Sparse
+from multi2vec.engine.rows import Row, Sparse
 from multi2vec.manifest import OutputSpec
 
 DENSE = OutputSpec("dense", 3)

@@ -18,7 +18,7 @@ from multi2vec.convert import families, parity, pipeline, recipe
 from multi2vec.convert.errors import ParityError
 from multi2vec.convert.model import Model, Scaling
 from multi2vec.convert.parity import readings
-from multi2vec.engine.vectors import Array
+from multi2vec.engine.rows import Array
 from multi2vec.manifest import Prompt, TextSpec
 from tests.convert.conftest import only, quiet
 

@@ -16,7 +16,7 @@ from multi2vec import manifest
 from multi2vec.convert import parity
 from multi2vec.convert.errors import ParityError
 from multi2vec.convert.recipe import TextOptions
-from multi2vec.engine.vectors import Sparse
+from multi2vec.engine.rows import Sparse
 from multi2vec.engine.wanted import Wanted
 from tests import toy_family
 from tests.toy_family import VIDEO

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from multi2vec.engine.errors import Unsupported
-from multi2vec.engine.vectors import Finisher, Sparse, are_finite, normalise, split_rows
+from multi2vec.engine.rows import Sparse
+from multi2vec.engine.vectors import Finisher, are_finite, normalise, split_rows
 from multi2vec.engine.wanted import Wanted
 from multi2vec.manifest import OutputSpec
 from tests import toy

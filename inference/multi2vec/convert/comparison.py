@@ -11,7 +11,7 @@ import numpy.typing as npt
 from rich.table import Table
 
 from multi2vec.engine.proof import COSINE_FLOORS, LENGTH_TOLERANCES
-from multi2vec.engine.vectors import Array, Row, Sparse
+from multi2vec.engine.rows import Array, Row, Sparse
 from multi2vec.manifest import OutputSpec
 
 Matrix = npt.NDArray[np.float64]

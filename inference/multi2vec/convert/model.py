@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from multi2vec.convert.errors import SourceError
-from multi2vec.engine.vectors import Array, Row
+from multi2vec.engine.rows import Array, Row
 from multi2vec.manifest import DENSE, Modality, OutputSpec, Source, Spec, TensorSpec, word
 
 

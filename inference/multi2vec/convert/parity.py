@@ -32,7 +32,8 @@ from multi2vec.engine.errors import ClientError, EmbedError, WrongVectors
 from multi2vec.engine.loading import open_model
 from multi2vec.engine.precision import cpu_has_bf16
 from multi2vec.engine.preparers import Prepared
-from multi2vec.engine.vectors import Array, Row, split_rows
+from multi2vec.engine.rows import Array, Row
+from multi2vec.engine.vectors import split_rows
 from multi2vec.engine.wanted import Wanted
 from multi2vec.manifest import DENSE, Modality, Prompt, word
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from multi2vec.convert import export, families, parity, samples
 from multi2vec.convert.model import Model, Part
 from multi2vec.convert.recipe import Recipe
-from multi2vec.engine.vectors import Row
+from multi2vec.engine.rows import Row
 from multi2vec.manifest import DENSE, Example, Manifest, Modality
 
 

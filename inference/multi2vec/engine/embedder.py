@@ -17,7 +17,8 @@ from multi2vec.engine.errors import ClientError, EncodeFailed, Unsupported
 from multi2vec.engine.observer import LaneObserver
 from multi2vec.engine.precision import Choice
 from multi2vec.engine.preparers import Prepared, Preparer
-from multi2vec.engine.vectors import Array, Finisher, Row, Vectors, are_finite, split_rows
+from multi2vec.engine.rows import Array, Row, Vectors
+from multi2vec.engine.vectors import Finisher, are_finite, split_rows
 from multi2vec.engine.wanted import Embedded, Wanted
 from multi2vec.engine.work import Admission, Budget
 from multi2vec.manifest import Manifest, Modality, OutputSpec, word

@@ -22,7 +22,7 @@ from typing import Protocol
 import openvino as ov
 
 from multi2vec.engine.encoder import Execution, check_device, properties
-from multi2vec.engine.vectors import Array
+from multi2vec.engine.rows import Array
 
 Inputs = Mapping[str, Array]
 

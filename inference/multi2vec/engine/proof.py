@@ -9,7 +9,8 @@ import numpy as np
 from multi2vec.engine import memory
 from multi2vec.engine.embedder import Embedder
 from multi2vec.engine.errors import WrongVectors
-from multi2vec.engine.vectors import Vectors, normalise
+from multi2vec.engine.rows import Vectors
+from multi2vec.engine.vectors import normalise
 from multi2vec.engine.wanted import Wanted
 from multi2vec.manifest import Modality, word
 

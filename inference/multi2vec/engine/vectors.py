@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from multi2vec.engine.errors import Unsupported
+from multi2vec.engine.rows import Array, Row, Sparse, Vectors
 from multi2vec.engine.wanted import Wanted
 from multi2vec.manifest import Kind, Manifest, OutputSpec
 
-Array = npt.NDArray[Any]
-Vectors = npt.NDArray[np.float32]
-
 # As torch.nn.functional.normalize.
 SHORTEST = 1e-12
-
-
-@dataclass(frozen=True)
-class Sparse:
-    """Weights by token id: `ids` int64 (n,) rising, `weights` float32 (n,) above zero."""
-
-    ids: npt.NDArray[np.int64]
-    weights: Vectors
-
-
-# Dense: float32 (dimensions,). Tokens: float32 (tokens, dimensions).
-Row = Vectors | Sparse
 
 
 def normalise(vectors: Vectors) -> Vectors:

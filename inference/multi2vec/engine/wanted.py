@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from multi2vec.engine.vectors import Row
+    from multi2vec.engine.rows import Row
 
 Truncation = Literal["end", "start", "refuse"]
 

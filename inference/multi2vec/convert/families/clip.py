@@ -30,7 +30,7 @@ from multi2vec.convert.model import (
     token_inputs,
 )
 from multi2vec.convert.recipe import Recipe
-from multi2vec.engine.vectors import Array, Row
+from multi2vec.engine.rows import Array, Row
 from multi2vec.manifest import DENSE, PictureSpec, TextSpec
 
 # Each loading of weights would have a bar of its own, which lasts a moment and leaves a line.

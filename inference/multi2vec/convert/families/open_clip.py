@@ -36,7 +36,7 @@ from multi2vec.convert.model import (
 from multi2vec.convert.open_clip_loading import Loaded
 from multi2vec.convert.recipe import OpenClipSource, Recipe
 from multi2vec.convert.simple_tokenizer import tokenizer_json
-from multi2vec.engine.vectors import Array, Row
+from multi2vec.engine.rows import Array, Row
 from multi2vec.manifest import DENSE, PictureSpec, TextSpec
 
 CLEANING: dict[Any, tuple[str, ...]] = {

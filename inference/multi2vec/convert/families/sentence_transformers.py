@@ -26,7 +26,7 @@ from multi2vec.convert.errors import ConversionError, SourceError, one_line
 from multi2vec.convert.families import clip
 from multi2vec.convert.model import Model, Part, Tower, dense, measured_dimensions, token_inputs
 from multi2vec.convert.recipe import HubSource, Recipe
-from multi2vec.engine.vectors import Array, Row
+from multi2vec.engine.rows import Array, Row
 from multi2vec.manifest import DENSE, TextSpec
 
 LAYOUT = ("modules.json", "config_sentence_transformers.json")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from multi2vec.engine.vectors import Array
+from multi2vec.engine.rows import Array
 from multi2vec.engine.wanted import Wanted
 
 Raw = TypeVar("Raw", contravariant=True)
