@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +25,10 @@ ov.Tensor(np.zeros(1, dtype=np.uint8))
 Precision = Literal["auto", "f32", "bf16", "f16"]
 
 CPU_THREADS_PER_STREAM = 4
+
+# To write a compiled model into a cache, OpenVINO sets the locale of the process to C and then back. Two threads that
+# do so at the same time leave it at C: one of them takes the other's C for what it has to go back to.
+_changing_locale = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,10 @@ class Encoder:
             core.set_property({"CACHE_DIR": str(execution.cache)})
         self.precision = precision
         self.parallel = execution.parallel
-        self._model = core.compile_model(str(folder / tower.file), execution.device, properties(execution, precision))
+        with _changing_locale if execution.cache is not None else contextlib.nullcontext():
+            self._model = core.compile_model(
+                str(folder / tower.file), execution.device, properties(execution, precision)
+            )
         self._outputs = {spec.name: index for index, spec in enumerate(tower.outputs)}
         # A request at rest lies in here; the thread that takes one out has it to itself.
         self._idle: SimpleQueue[ov.InferRequest] = SimpleQueue()
