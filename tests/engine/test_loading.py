@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import locale
 import threading
@@ -61,6 +62,9 @@ def test_a_manifest_that_was_changed_on_the_way(toy_folder: Path) -> None:
 
 
 def test_closing_lets_go_of_the_threads(toy_folder: Path) -> None:
-    open_model(toy_folder, Execution(precision="f32")).close(wait=True)
-    names = [thread.name for thread in threading.enumerate()]
-    assert not [name for name in names if name.startswith(("encode-", "verify", "compile"))]
+    before = set(threading.enumerate())
+    embedder = open_model(toy_folder, Execution(precision="f32"))
+    asyncio.run(embedder.embed("text", ["a red cat"]))
+    assert set(threading.enumerate()) - before
+    embedder.close(wait=True)
+    assert not set(threading.enumerate()) - before
