@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from multi2vec.convert.comparison import Report, Stage, compare_array, compare_rows, table
+from multi2vec.engine.proof import COSINE_FLOORS
 from multi2vec.engine.rows import Row, Sparse
 from multi2vec.manifest import OutputSpec
 
@@ -58,9 +59,12 @@ def test_what_differs_is_a_fault(ours: Row, original: Row, spec: OutputSpec, fau
     assert found.startswith("sample ")
 
 
-def test_floors_follow_the_precision() -> None:
+def test_floors_follow_the_precision_and_the_kind_of_output(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, original = dense(1, 0.03, 0), dense(1, 0, 0)
     assert compare(ours, original, DENSE, "f32").faults
+    assert not compare(ours, original, DENSE, "bf16").faults
+    monkeypatch.setitem(COSINE_FLOORS, "tokens", {"bf16": 0.99999})  # type: ignore[arg-type]
+    assert compare(ours[None], original[None], TOKENS, "bf16").faults
     assert not compare(ours, original, DENSE, "bf16").faults
 
 

@@ -69,7 +69,7 @@ def compare_rows(
             stage.faults.append(f"{sample} has {_shape(own)}, the original {_shape(original)}")
             continue
         measured.append(_measure(*pair))
-        _judge(stage, sample, *measured[-1][:2], precision)
+        _judge(stage, sample, *measured[-1][:2], COSINE_FLOORS[spec.kind][precision], LENGTH_TOLERANCES[precision])
     if measured:
         cosines, ratios, differences = (np.array(each) for each in zip(*measured, strict=True))
         stage.figures = {
@@ -81,8 +81,7 @@ def compare_rows(
     return stage
 
 
-def _judge(stage: Stage, sample: str, cosine: float, ratio: float, precision: str) -> None:
-    floor, tolerance = COSINE_FLOORS[precision], LENGTH_TOLERANCES[precision]
+def _judge(stage: Stage, sample: str, cosine: float, ratio: float, floor: float, tolerance: float) -> None:
     # Written so that a NaN counts as below.
     if not cosine >= floor:
         stage.faults.append(f"{sample} has cosine {cosine:.6f}, the floor is {floor}")
