@@ -15,8 +15,8 @@ from multi2vec.engine.vectors import normalise
 from multi2vec.engine.wanted import Wanted
 from multi2vec.manifest import Kind, Modality, word
 
-# The smallest cosine to the original library's rows, by kind of output and precision of the arithmetic; also conversion's
-# bar. Of token vectors it holds for each token, of sparse rows for the weights of all token ids.
+# The smallest cosine to the original library's rows, by kind of output and precision of the arithmetic; conversion has
+# the same bar. It holds for each token of token vectors, and for the weights of all token ids of a sparse row.
 COSINE_FLOORS: Mapping[Kind, Mapping[str, float]] = {
     "dense": {"f32": 0.9999, "bf16": 0.999, "f16": 0.999},
     "tokens": {"f32": 0.9999, "bf16": 0.999, "f16": 0.999},
