@@ -155,3 +155,17 @@ def test_importing_the_package_is_cheap() -> None:
     code = "import sys, multi2vec; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"numpy", "openvino", "fastapi", "pydantic", "asyncio"} & set(modules)
+
+
+@pytest.mark.parametrize("folder", ["demo", "toy"])
+def test_a_name_is_a_tag_first_and_then_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    toy.write(tmp_path / folder)
+    monkeypatch.chdir(tmp_path)
+    with multi2vec.open_model(folder) as by_name, multi2vec.open_model(f"./{folder}") as by_path:
+        assert (by_name.manifest.tag, by_path.manifest.tag) == (folder, "toy")
+
+
+def test_errors_are_imported_without_openvino() -> None:
+    code = "import sys; from multi2vec import BadInput, Wanted, ManifestError; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"numpy", "openvino", "asyncio"} & set(modules)

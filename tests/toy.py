@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -41,12 +43,13 @@ PICTURE = PictureSpec(tower="image", height=SIDE, width=SIDE, resize="shortest")
 FIGURES = {modality: {"dense": {"smallest_cosine": 1.0}} for modality in ("text", "image")}
 
 
-def _weights(seed: int, *shape: int) -> np.ndarray:
+def weights(seed: int, *shape: int) -> np.ndarray:
+    """Drawn from the seed, float32."""
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-TEXT_WEIGHTS = _weights(1, len(WORDS), DIMENSIONS)
-PICTURE_WEIGHTS = _weights(2, SIDE * SIDE * 3, DIMENSIONS)
+TEXT_WEIGHTS = weights(1, len(WORDS), DIMENSIONS)
+PICTURE_WEIGHTS = weights(2, SIDE * SIDE * 3, DIMENSIONS)
 
 
 def text_tower(dimensions: int = DIMENSIONS) -> ov.Model:
@@ -74,11 +77,13 @@ def named(graph: ov.Model, *names: str) -> ov.Model:
     return graph
 
 
-def tokenizer() -> Tokenizer:
-    """One token per known word."""
-    toy = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
-    toy.normalizer = normalizers.NFC()
-    toy.pre_tokenizer = pre_tokenizers.Whitespace()
+def tokenizer(
+    words: Sequence[str] = WORDS, normalizer: Any = normalizers.NFC(), words_of: Any = pre_tokenizers.Whitespace()
+) -> Tokenizer:
+    """One token per known word; the words begin with padding, start, end and unknown."""
+    toy = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    toy.normalizer = normalizer
+    toy.pre_tokenizer = words_of
     toy.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)])
     return toy
 

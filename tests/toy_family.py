@@ -18,7 +18,7 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 from rich.console import Console
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, normalizers, pre_tokenizers
 
 from multi2vec import manifest
 from multi2vec.convert import families, options, pipeline, samples
@@ -32,6 +32,7 @@ from multi2vec.engine.rows import Array, Row, Sparse
 from multi2vec.engine.wanted import Wanted
 from multi2vec.engine.work import Budget, Limits
 from multi2vec.manifest import Manifest, OutputSpec, Prompt, TensorSpec, TextSpec, TowerSpec
+from tests import toy
 
 NAME, VIDEO = "toy", "video"
 DIMENSIONS = 16
@@ -51,13 +52,9 @@ OUTPUTS = (
 )
 
 
-def _weights(seed: int, *shape: int) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-
-
-TOKEN_WEIGHTS = _weights(1, len(WORDS), DIMENSIONS)
-SPARSE_WEIGHTS = _weights(2, DIMENSIONS)
-VIDEO_WEIGHTS = _weights(3, FRAMES * SIDE * SIDE * 3, DIMENSIONS)
+TOKEN_WEIGHTS = toy.weights(1, len(WORDS), DIMENSIONS)
+SPARSE_WEIGHTS = toy.weights(2, DIMENSIONS)
+VIDEO_WEIGHTS = toy.weights(3, FRAMES * SIDE * SIDE * 3, DIMENSIONS)
 
 
 class TextTower(torch.nn.Module):
@@ -89,12 +86,8 @@ class VideoTower(torch.nn.Module):
 
 
 def tokenizer() -> Tokenizer:
-    """One token per known word."""
-    made = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
-    made.normalizer = normalizers.Lowercase()
-    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    made.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)])
-    return made
+    """One token per known word, in lower case."""
+    return toy.tokenizer(WORDS, normalizers.Lowercase(), pre_tokenizers.WhitespaceSplit())
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,8 @@ __all__ = [
 # people whose texts and pictures pass here.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
-_HOMES = ("library", "manifest", "engine.errors", "engine.wanted", "engine.rows")
+# The cheap ones first: `library` imports OpenVINO.
+_HOMES = ("manifest", "engine.errors", "engine.wanted", "engine.rows", "library")
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,7 @@ from multi2vec.engine.encoder import Execution, Precision
 from multi2vec.engine.errors import Closed
 from multi2vec.engine.wanted import Embedded, Wanted
 from multi2vec.engine.work import Limits
-from multi2vec.manifest import Manifest
+from multi2vec.manifest import Manifest, Modality
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,13 +45,10 @@ def open_model(
     compiled models. Raises `ManifestError` for a folder that cannot be used, `DeviceError` for a device that is not
     there, and `WrongVectors`.
     """
-    name = os.fspath(model)
-    is_folder = isinstance(model, os.PathLike) or os.sep in name or Path(name).is_dir()
-    folder = Path(name) if is_folder else places.model_folder(name)
     execution = Execution(
         device=device.upper(), precision=precision, threads=threads, cache=Path(cache) if cache else None
     )
-    opened = Model(loading.open_model(folder, execution, limits=limits))
+    opened = Model(loading.open_model(_folder(model), execution, limits=limits))
     try:
         opened._run(proof.prove(opened._embedder))
     except BaseException:
@@ -94,16 +91,18 @@ class Model:
         `Embedded.rows` is float32 (items, dimensions) for dense vectors. Raises `BadInput`, `TooLarge`, `Unsupported`,
         `EncodeFailed` and `Closed`; `TypeError` for arguments of another kind.
         """
-        by_modality = {"text": texts, "image": pictures, "video": videos}
-        given = [(modality, items) for modality, items in by_modality.items() if items is not None]
+        arguments: dict[Modality, tuple[Sequence[Any] | None, Callable[[Any], Any]]] = {
+            "text": (texts, _as_it_is),
+            "image": (pictures, _file),
+            "video": (videos, _file),
+        }
+        given = [(modality, items, raw) for modality, (items, raw) in arguments.items() if items is not None]
         if len(given) != 1:
             raise TypeError("embed() takes texts=[…] or pictures=[…] or videos=[…], and one of them at a time")
-        modality, items = given[0]
+        modality, items, raw = given[0]
         if isinstance(items, str | bytes):
             raise TypeError("embed() takes a list of items; put a single one into brackets")
-        if modality != "text":
-            items = [Path(item) if isinstance(item, str | os.PathLike) else item for item in items]
-        embedded: Embedded = self._run(self._embedder.embed(modality, list(items), wanted))
+        embedded: Embedded = self._run(self._embedder.embed(modality, [raw(item) for item in items], wanted))
         return embedded
 
     def close(self) -> None:
@@ -141,6 +140,23 @@ class Model:
             # Ctrl-C, for instance: nobody will take the vectors.
             future.cancel()
             raise
+
+
+def _folder(model: str | os.PathLike[str]) -> Path:
+    """A name is a tag's where such a model was converted, else a folder's."""
+    path = Path(model)
+    is_name = isinstance(model, str) and len(path.parts) == 1
+    tagged = places.model_folder(os.fspath(model))
+    return tagged if is_name and (tagged.is_dir() or not path.is_dir()) else path
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
+
+
+def _file(item: Any) -> Any:
+    """To the engine a string is base64; here it is a path."""
+    return Path(item) if isinstance(item, str | os.PathLike) else item
 
 
 async def _cancel_all() -> None:

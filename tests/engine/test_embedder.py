@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -220,5 +221,40 @@ def test_a_wish_that_cannot_be_fulfilled_costs_no_work(rig: Rig) -> None:
         with pytest.raises(Unsupported, match="it has: 16"):
             await rig.embedder.embed("text", ["cat"], Wanted(dimensions=7))
         assert rig.texts.rows == []
+
+    asyncio.run(main())
+
+
+def test_large_answers_are_finished_off_the_event_loop(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        threads: list[str] = []
+        original = embedders.Finisher.finish
+
+        def finish(self: Any, rows: Any) -> Any:
+            threads.append(threading.current_thread().name)
+            return original(self, rows)
+
+        monkeypatch.setattr(embedders.Finisher, "finish", finish)
+        monkeypatch.setattr(embedders, "FINISHED_HERE", 4 * toy.DIMENSIONS)
+        few = await rig.text_vectors(["red", "cat"])
+        many = await rig.text_vectors([f"red {word}" for word in toy.WORDS[4:12]] + ["red", "cat"])
+        np.testing.assert_array_equal(few, many[-2:])
+        assert threads[0] == threading.current_thread().name
+        assert threads[1].startswith("prepare")
+
+    asyncio.run(main())
+
+
+def test_what_nobody_asked_for_may_be_anything(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An output that is not wanted of any item in a batch fails none of them."""
+
+    async def main() -> None:
+        original = rig.texts.encode
+
+        def encode(inputs: Any) -> dict[str, npt.NDArray[np.float32]]:
+            return {**original(inputs), "late": np.full((1, 1), np.nan, dtype=np.float32)}
+
+        monkeypatch.setattr(rig.texts, "encode", encode)
+        np.testing.assert_allclose(await rig.text_vectors(["red"]), [toy.text_vector("red")], atol=1e-5)
 
     asyncio.run(main())

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from multi2vec.engine import memory
 from multi2vec.engine.memory import release
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
+only_on_linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere nothing is given back: no /proc, no madvise"
+)
 
 
 def resident(path: Path) -> int:
@@ -19,6 +22,7 @@ def resident(path: Path) -> int:
     raise LookupError(path)
 
 
+@only_on_linux
 @pytest.mark.parametrize("name", ["text.bin", "cached.blob"])
 def test_mapped_weights_leave_memory_and_come_back(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
@@ -32,6 +36,7 @@ def test_mapped_weights_leave_memory_and_come_back(tmp_path: Path, name: str) ->
         assert mapped[:] == data
 
 
+@only_on_linux
 def test_other_mappings_are_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "text.bin"
     path.write_bytes(bytes(4_000_000))
@@ -39,3 +44,17 @@ def test_other_mappings_are_left_alone(tmp_path: Path) -> None:
         mapped[:4] = b"kept"
         release()
         assert mapped[:4] == b"kept"
+
+
+def test_where_there_is_nothing_to_read_nothing_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MAPS", tmp_path / "maps")
+    release()
+
+
+def test_without_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> object:
+        raise OSError(name)
+
+    monkeypatch.setattr(memory.ctypes, "CDLL", absent)
+    release()
+    memory.limit_arenas(2)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from multi2vec.engine.errors import Unsupported
-from multi2vec.engine.rows import Sparse
-from multi2vec.engine.vectors import Finisher, are_finite, normalise, split_rows
+from multi2vec.engine.rows import Row, Sparse
+from multi2vec.engine.vectors import Finisher, are_finite, normalise, row_of
 from multi2vec.engine.wanted import Wanted
 from multi2vec.manifest import OutputSpec
 from tests import toy
@@ -42,14 +42,17 @@ class TestRows:
     }
     INPUTS = {"input_ids": np.array([[7, 5, 7], [5, 6, 0]])}  # noqa: RUF012
 
+    def row(self, spec: OutputSpec, index: int) -> Row:
+        """Of two items of three and of two tokens."""
+        return row_of(spec, self.OUTPUTS, self.INPUTS, index, (3, 2)[index])
+
     def test_every_output_and_nothing_of_the_padding(self) -> None:
-        first, second = split_rows(self.OUTPUTS, self.INPUTS, OUTPUTS, [3, 2])
-        assert np.array_equal(first["dense"], [0, 1, 2, 3])
-        assert np.array_equal(second["late"], [[6, 7], [8, 9]])
-        assert first["late"].shape == (3, 2)  # type: ignore[union-attr]
+        assert np.array_equal(self.row(DENSE, 0), [0, 1, 2, 3])
+        assert np.array_equal(self.row(TOKENS, 1), [[6, 7], [8, 9]])
+        assert self.row(TOKENS, 0).shape == (3, 2)  # type: ignore[union-attr]
 
     def test_of_a_token_id_the_largest_weight_and_none_that_is_zero(self) -> None:
-        first, second = (row["lexical"] for row in split_rows(self.OUTPUTS, self.INPUTS, OUTPUTS, [3, 2]))
+        first, second = self.row(SPARSE, 0), self.row(SPARSE, 1)
         assert isinstance(first, Sparse)
         assert isinstance(second, Sparse)
         assert first.ids.tolist() == [5, 7]

@@ -33,7 +33,7 @@ from multi2vec.engine.loading import open_model
 from multi2vec.engine.precision import cpu_has_bf16
 from multi2vec.engine.preparers import Prepared
 from multi2vec.engine.rows import Array, Row
-from multi2vec.engine.vectors import split_rows
+from multi2vec.engine.vectors import row_of
 from multi2vec.engine.wanted import Wanted
 from multi2vec.manifest import DENSE, Modality, Prompt, word
 
@@ -251,9 +251,9 @@ def _compare_tower(default: Compared, lane: Lane, report: Report, console: Conso
     for index in _shown(same, default.title("tower"), console):
         item = dataclasses.replace(default.ours[index], arrays=default.originals[index])
         inputs = lane.preparer.collate([item])
-        (found,) = split_rows(lane.encoder.encode(inputs), inputs, lane.outputs, [item.tokens])
-        for name, row in found.items():
-            rows[name].append(row)
+        outputs = lane.encoder.encode(inputs)
+        for output in lane.outputs:
+            rows[output.name].append(row_of(output, outputs, inputs, 0, item.tokens))
     names = [default.samples[index].name for index in same]
     for output in lane.outputs:
         originals = [default.rows[output.name][index] for index in same]

@@ -1,4 +1,4 @@
-"""What references of several families share: opening a picture, and putting a text into its prompt.
+"""What references of several families share: opening a picture, putting a text into its prompt, and dense rows.
 
 Written without the engine's own code, which is held against it.
 """
@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 from PIL import Image, ImageOps
 
 from multi2vec.convert.recipe import PictureOptions, Recipe
-from multi2vec.manifest import PictureSpec, Prompt
+from multi2vec.engine.rows import Row
+from multi2vec.manifest import DENSE, PictureSpec, Prompt
 
 _PLACES = re.compile(r"(\{text\}|\{task\})")
 
@@ -53,6 +56,11 @@ def on_white(picture: Image.Image) -> Image.Image:
     ground = Image.new("RGBA", layer.size, "white")
     ground.alpha_composite(layer)
     return ground.convert("RGB")
+
+
+def dense_rows(vectors: Any) -> dict[str, Sequence[Row]]:
+    """The rows of a library's only output: a tensor or an array (items, dimensions) as float32."""
+    return {DENSE: list(np.asarray(vectors, dtype=np.float32))}
 
 
 def prompted(text: str, prompt: Prompt) -> str:

@@ -18,7 +18,7 @@ from multi2vec.engine.observer import LaneObserver
 from multi2vec.engine.precision import Choice
 from multi2vec.engine.preparers import Prepared, Preparer
 from multi2vec.engine.rows import Array, Row, Vectors
-from multi2vec.engine.vectors import Finisher, are_finite, split_rows
+from multi2vec.engine.vectors import Finisher, are_finite, row_of
 from multi2vec.engine.wanted import Embedded, Wanted
 from multi2vec.engine.work import Admission, Budget
 from multi2vec.manifest import Manifest, Modality, OutputSpec, word
@@ -26,6 +26,9 @@ from multi2vec.manifest import Manifest, Modality, OutputSpec, word
 # So many times as many items of one request as a batch may hold are prepared ahead of the encoder: enough to choose
 # batches of like size from, and a bound on memory for requests of any length.
 PREPARED_AHEAD = 8
+
+# Rows of so many numbers are cut and normalised in about 0.1 ms; more of them leave the event loop alone.
+FINISHED_HERE = 100_000
 
 
 class TowerRunner(Protocol):
@@ -40,10 +43,18 @@ class TowerRunner(Protocol):
 
 
 @dataclass(frozen=True)
-class _Encoded:
-    """One item's way back: every output's row by name."""
+class _Asked:
+    """One item in the queue, and which output is wanted of it."""
 
-    rows: Mapping[str, Row]
+    prepared: Prepared
+    output: OutputSpec
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """One item's way back."""
+
+    row: Row
     tokens: int
     truncated: bool
 
@@ -97,7 +108,8 @@ class Lane:
         self.encoder = encoder
         self.choice = choice
         self.outputs: tuple[OutputSpec, ...] = manifest.tower(modality).outputs
-        self.batcher = Batcher[Prepared, _Encoded](
+        self._output = {output.name: output for output in self.outputs}
+        self.batcher = Batcher[_Asked, _Encoded](
             self._encode,
             name=modality,
             workers=encoder.parallel,
@@ -120,8 +132,7 @@ class Lane:
         self._observer.deduplicated(len(items) - len(first))
         with self.batcher.admit(len(first)):
             encoded = await self._all([items[index] for index in first], first, len(items), wanted)
-        rows = [each.rows[wanted.output] for each in encoded]
-        finished = finisher.finish(rows)
+        finished = await self._finished(finisher, [each.row for each in encoded])
         if len(first) < len(items):
             encoded = [encoded[place] for place in places]
             finished = finished[places] if isinstance(finished, np.ndarray) else [finished[place] for place in places]
@@ -152,7 +163,7 @@ class Lane:
         self._observer.prepared(time.perf_counter() - started)
         if prepared.truncated:
             self._observer.truncated(1)
-        return await self.batcher.submit(prepared, prepared.size)
+        return await self.batcher.submit(_Asked(prepared, self._output[wanted.output]), prepared.size)
 
     async def _prepared(self, item: Any, wanted: Wanted) -> Prepared:
         if self.preparer.is_quick(item):
@@ -162,14 +173,26 @@ class Lane:
         )
         return await there
 
-    def _encode(self, items: Sequence[Prepared]) -> Sequence[_Encoded]:
+    def _encode(self, items: Sequence[_Asked]) -> Sequence[_Encoded]:
         """One batch, on the batcher's thread."""
-        inputs = self.preparer.collate(items)
+        inputs = self.preparer.collate([item.prepared for item in items])
         outputs = self.encoder.encode(inputs)
-        if not all(are_finite(each) for each in outputs.values()):
+        if not all(are_finite(outputs[name]) for name in {item.output.name for item in items}):
             raise EncodeFailed("the model gave a vector that is not finite")
-        rows = split_rows(outputs, inputs, self.outputs, [item.tokens for item in items])
-        return [_Encoded(row, item.tokens, item.truncated) for row, item in zip(rows, items, strict=True)]
+        return [
+            _Encoded(
+                row_of(item.output, outputs, inputs, index, item.prepared.tokens),
+                item.prepared.tokens,
+                item.prepared.truncated,
+            )
+            for index, item in enumerate(items)
+        ]
+
+    async def _finished(self, finisher: Finisher, rows: Sequence[Row]) -> Sequence[Row]:
+        first = rows[0] if rows else None
+        if not isinstance(first, np.ndarray) or first.size * len(rows) <= FINISHED_HERE:
+            return finisher.finish(rows)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, finisher.finish, rows)
 
 
 def _distinct(items: Sequence[Any]) -> tuple[list[int], list[int]]:

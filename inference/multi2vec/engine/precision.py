@@ -156,7 +156,7 @@ def remembered(
 def _key(tower: Path, execution: Execution) -> str:
     """Changes with the tower, the kind of CPU, the threads and OpenVINO's version."""
     cpu = ov.Core().get_property(execution.device, "FULL_DEVICE_NAME")
-    parts = (cpu, execution.cpu_threads, execution.cpu_streams, ov.get_version(), tower.stat().st_size)
+    parts = (cpu, execution.cpu_threads, execution.cpu_streams, ov.get_version())
     return hashlib.sha256(f"{parts}".encode() + tower.read_bytes()).hexdigest()[:16]
 
 

@@ -27,17 +27,12 @@ def are_finite(vectors: Vectors) -> bool:
     return bool(np.isfinite(vectors.sum()))
 
 
-def split_rows(
-    outputs: Mapping[str, Vectors], inputs: Mapping[str, Array], specs: Sequence[OutputSpec], tokens: Sequence[int]
-) -> list[dict[str, Row]]:
-    """A batch's outputs as one mapping per item, by the outputs' names; what padding gave is left away.
-
-    `tokens` are the items' true lengths.
-    """
-    return [
-        {spec.name: SPLIT[spec.kind](outputs[spec.name][index], spec, inputs, index, length) for spec in specs}
-        for index, length in enumerate(tokens)
-    ]
+def row_of(
+    spec: OutputSpec, outputs: Mapping[str, Vectors], inputs: Mapping[str, Array], index: int, length: int
+) -> Row:
+    """One item's row of one output, out of a batch: the item stands at `index` and has `length` tokens. What padding
+    gave is left away."""
+    return ROWS[spec.kind](outputs[spec.name][index], spec, inputs, index, length)
 
 
 def _dense(row: Vectors, spec: OutputSpec, inputs: Mapping[str, Array], index: int, length: int) -> Row:
@@ -55,7 +50,7 @@ def _sparse(row: Vectors, spec: OutputSpec, inputs: Mapping[str, Array], index: 
     return Sparse(ids[weights > 0], weights[weights > 0])
 
 
-SPLIT: dict[Kind, Callable[[Vectors, OutputSpec, Mapping[str, Array], int, int], Row]] = {
+ROWS: dict[Kind, Callable[[Vectors, OutputSpec, Mapping[str, Array], int, int], Row]] = {
     "dense": _dense,
     "tokens": _tokens,
     "sparse": _sparse,

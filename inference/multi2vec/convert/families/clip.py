@@ -31,7 +31,7 @@ from multi2vec.convert.model import (
 )
 from multi2vec.convert.recipe import Recipe
 from multi2vec.engine.rows import Array, Row
-from multi2vec.manifest import DENSE, PictureSpec, TextSpec
+from multi2vec.manifest import PictureSpec, TextSpec
 
 # Each loading of weights would have a bar of its own, which lasts a moment and leaves a line.
 logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -82,7 +82,7 @@ class Texts:
         inputs = self.tokenizer(list(items), padding=True, truncation=True, return_tensors="pt")
         with torch.inference_mode():
             vectors = self.model.get_text_features(**inputs).pooler_output
-        return {DENSE: list(np.asarray(vectors, dtype=np.float32))}
+        return references.dense_rows(vectors)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Pictures:
         inputs = self.processor([self.open(item) for item in items], return_tensors="pt")
         with torch.inference_mode():
             vectors = self.model.get_image_features(**inputs).pooler_output
-        return {DENSE: list(np.asarray(vectors, dtype=np.float32))}
+        return references.dense_rows(vectors)
 
 
 def unscaled(processor: Any, picture: Any) -> Array:

@@ -37,7 +37,7 @@ from multi2vec.convert.open_clip_loading import Loaded
 from multi2vec.convert.recipe import OpenClipSource, Recipe
 from multi2vec.convert.simple_tokenizer import tokenizer_json
 from multi2vec.engine.rows import Array, Row
-from multi2vec.manifest import DENSE, PictureSpec, TextSpec
+from multi2vec.manifest import PictureSpec, TextSpec
 
 CLEANING: dict[Any, tuple[str, ...]] = {
     tokenizers._clean_lower: ("fix_text", "unescape_html", "collapse_whitespace", "lower"),
@@ -91,7 +91,7 @@ class Texts:
         rest = self.tokenizer.context_length - self.max_length
         with torch.inference_mode():
             vectors = self.model.encode_text(torch.nn.functional.pad(ids, (0, rest), value=self.padding))
-        return {DENSE: list(np.asarray(vectors, dtype=np.float32))}
+        return references.dense_rows(vectors)
 
     @property
     def padding(self) -> int:
@@ -119,7 +119,7 @@ class Pictures:
         rows = [self.preprocess(self.open(item)) for item in items]
         with torch.inference_mode():
             vectors = self.model.encode_image(torch.stack(rows))
-        return {DENSE: list(np.asarray(vectors, dtype=np.float32))}
+        return references.dense_rows(vectors)
 
 
 def load(recipe: Recipe, source: Path | None) -> Model:

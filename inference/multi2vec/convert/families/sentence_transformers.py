@@ -27,7 +27,7 @@ from multi2vec.convert.families import clip
 from multi2vec.convert.model import Model, Part, Tower, dense, measured_dimensions, token_inputs
 from multi2vec.convert.recipe import HubSource, Recipe
 from multi2vec.engine.rows import Array, Row
-from multi2vec.manifest import DENSE, TextSpec
+from multi2vec.manifest import TextSpec
 
 LAYOUT = ("modules.json", "config_sentence_transformers.json")
 
@@ -64,7 +64,7 @@ class Texts:
     def rows(self, items: Sequence[str]) -> Mapping[str, Sequence[Row]]:
         # As objects: of a bare string that looks like a picture's address the library would fetch the picture.
         objects: list[Any] = [{"text": item} for item in items]
-        return {DENSE: list(np.asarray(self.pipeline.encode(objects, show_progress_bar=False), dtype=np.float32))}
+        return references.dense_rows(self.pipeline.encode(objects, show_progress_bar=False))
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Pictures:
 
     def rows(self, items: Sequence[bytes]) -> Mapping[str, Sequence[Row]]:
         images: list[Any] = [self.open(item) for item in items]
-        return {DENSE: list(np.asarray(self.pipeline.encode(images, show_progress_bar=False), dtype=np.float32))}
+        return references.dense_rows(self.pipeline.encode(images, show_progress_bar=False))
 
 
 @dataclass(frozen=True)
