@@ -149,10 +149,13 @@ class TextSpec:
 # The modalities, and what describes each. `image` is what pictures are called here and on the wire.
 SPECS: dict[Modality, type[Spec]] = {"text": TextSpec, "image": PictureSpec}
 
+# What modalities are called in sentences, where that is not their own name.
+WORDS: dict[Modality, str] = {"image": "picture"}
+
 
 def word(modality: Modality) -> str:
     """What the modality is called in sentences."""
-    return "picture" if modality == "image" else modality
+    return WORDS.get(modality, modality)
 
 
 @dataclass(frozen=True)
@@ -219,6 +222,10 @@ class Manifest:
     def tower(self, modality: Modality) -> TowerSpec:
         """The tower that takes the modality. Raises `KeyError`."""
         return self.towers[self.inputs[modality].tower]
+
+    def examples_of(self, modality: Modality) -> list[Example]:
+        """The examples of one modality."""
+        return [example for example in self.examples if example.modality == modality]
 
     def to_json(self) -> str:
         """The manifest as it stands in `manifest.json`."""

@@ -122,13 +122,13 @@ def _choice(
     preparer: Preparer[Any],
     until_quiet: Callable[[], object],
 ) -> Choice:
-    contents = [example.content for example in manifest.examples if example.modality == modality]
-    if len(allowed) == 1 or not contents:
+    examples = manifest.examples_of(modality)
+    if len(allowed) == 1 or not examples:
         return Choice(allowed[0])
     file = folder / manifest.tower(modality).file
 
     def measured() -> Choice:
-        item = preparer.prepare(contents[0], Wanted())
+        item = preparer.prepare(examples[0].content, Wanted())
         batches = COMPARED_WIDE if PREPARERS[modality].wide else COMPARED
         inputs = {batch: preparer.collate([item] * batch) for batch in batches}
         trials = precision.trials(file, execution, allowed, inputs)

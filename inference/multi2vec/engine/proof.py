@@ -34,7 +34,7 @@ async def prove(embedder: Embedder) -> None:
     The first inferences also warm the towers up; what only that needed of memory is given back.
     """
     for modality, lane in embedder.lanes.items():
-        examples = [each for each in embedder.manifest.examples if each.modality == modality]
+        examples = embedder.manifest.examples_of(modality)
         if not examples:
             continue
         embedded = await embedder.embed(modality, [each.content for each in examples], AS_THE_ORIGINAL)

@@ -201,7 +201,8 @@ def writable(folder: Path | None) -> Path | None:
 def _override(manifest: Manifest, settings: Settings) -> Manifest:
     """The manifest as the settings change it; its fingerprint follows."""
     inputs = dict(manifest.inputs)
-    if settings.exif_orientation is not None and "image" in inputs:
-        inputs["image"] = replace(inputs["image"], exif_orientation=settings.exif_orientation)
+    for modality, spec in inputs.items():
+        if settings.exif_orientation is not None and hasattr(spec, "exif_orientation"):
+            inputs[modality] = replace(spec, exif_orientation=settings.exif_orientation)
     normalise = manifest.normalise if settings.normalise is None else settings.normalise
     return manifests.with_fingerprint(replace(manifest, inputs=inputs, normalise=normalise))
