@@ -165,12 +165,27 @@ def test_what_older_versions_wrote_besides_is_allowed(
     assert weights.digest(model) == weights.digest(loaded(layout))
 
 
-def test_the_configuration_of_another_kind_of_model(tmp_path: Path, checkpoint: Checkpoint) -> None:
-    shutil.copytree(checkpoint("clip"), tmp_path / "other")
-    config = tmp_path / "other" / "config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "siglip"}))
-    with pytest.raises(SourceError, match="of the type 'siglip', not 'clip'"):
-        families.load(recipe.read(LAYOUTS["clip"][0]), tmp_path / "other")
+@pytest.mark.parametrize(
+    ("layout", "config", "other", "says"),
+    [
+        ("clip", "config.json", "siglip", "of the type 'siglip', not 'clip'"),
+        ("sentence_transformers", "0_CLIPModel/config.json", "siglip", "does not hold this model's weights"),
+        (
+            "sentence_transformers multilingual",
+            "clip-ViT-B-32-multilingual-v1/config.json",
+            "bert",
+            "does not hold this",
+        ),
+    ],
+)
+def test_the_configuration_of_another_kind_of_model(
+    tmp_path: Path, checkpoint: Checkpoint, layout: str, config: str, other: str, says: str
+) -> None:
+    shutil.copytree(checkpoint(layout), tmp_path / "other")
+    path = tmp_path / "other" / config
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": other}))
+    with pytest.raises(SourceError, match=says):
+        families.load(recipe.read(LAYOUTS[layout][0]), tmp_path / "other")
 
 
 def test_vectors_of_different_lengths_are_refused(tmp_path: Path) -> None:

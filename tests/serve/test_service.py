@@ -1,6 +1,7 @@
 """Health: what breaks, what recovers, what only a new process can help."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,11 +11,12 @@ import numpy as np
 import pytest
 
 from multi2vec import manifest as manifests
-from multi2vec.engine import loading
+from multi2vec.engine import loading, precision
 from multi2vec.engine.encoder import Encoder
 from multi2vec.engine.errors import EncodeFailed, WrongVectors
 from multi2vec.serve import service as services
 from multi2vec.serve.errors import NotReady
+from multi2vec.serve.meta import Meta
 from multi2vec.serve.metrics import Metrics
 from multi2vec.serve.service import Service
 from multi2vec.serve.settings import Settings
@@ -169,3 +171,30 @@ def test_a_folder_that_cannot_be_written_means_no_cache(tmp_path: Path) -> None:
 def test_a_broken_folder_is_refused_before_listening(tmp_path: Path) -> None:
     with pytest.raises(manifests.ManifestError):
         Service(Settings(model_dir=tmp_path), Metrics())
+
+
+@pytest.mark.parametrize("faster", ["f32", "bf16"])
+def test_meta_shows_the_chosen_precision_and_what_was_measured(
+    toy_folder: Path, monkeypatch: pytest.MonkeyPatch, faster: str
+) -> None:
+    class Fake:
+        def __init__(self, seconds: float) -> None:
+            self._seconds = seconds
+
+        def seconds(self, batch: int) -> float:
+            return self._seconds * batch
+
+    fakes = {name: Fake(0.001 if name == faster else 0.002) for name in ("f32", "bf16")}
+    monkeypatch.setattr(precision, "candidates", lambda *_, **__: ("f32", "bf16"))
+    monkeypatch.setattr(precision, "trials", lambda *_: fakes)
+    service = Service(Settings(model_dir=toy_folder, cache_dir=None), Metrics())
+    meta = Meta(service)
+    assert meta.now()["execution"]["towers"] == {}
+    asyncio.run(service.load())
+    towers = meta.now()["execution"]["towers"]
+    service.close()
+    assert [towers[modality]["precision"] for modality in ("text", "image")] == [faster, faster]
+    slower = "bf16" if faster == "f32" else "f32"
+    assert towers["image"]["measured_ms"] == {faster: {"1": 1.0, "4": 4.0}, slower: {"1": 2.0, "4": 8.0}}
+    assert towers["text"]["measured_ms"] == {faster: {"8": 8.0}, slower: {"8": 16.0}}
+    json.dumps(towers)
