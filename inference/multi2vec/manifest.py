@@ -46,13 +46,15 @@ class OutputSpec:
 
     dense: one vector per row, (rows, dimensions). tokens: one vector per token, (rows, length, dimensions). sparse: one
     weight per token, (rows, length), of which each token id keeps the largest; `dimensions` is the vocabulary's size,
-    and `token_ids` the input whose ids they are.
+    and `token_ids` the input whose ids they are. `vectors` is how many token vectors each row has, where that does not
+    follow from its tokens.
     """
 
     name: str
     dimensions: int
     kind: Kind = "dense"
     token_ids: str = "input_ids"  # noqa: S105
+    vectors: int | None = None
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,8 @@ class Manifest:
     weights: str = ""
     # Lengths that a vector may be cut to (Matryoshka); empty: only the whole vector has a meaning.
     cut_dimensions: tuple[int, ...] = ()
+    # The smallest length of a cut vector, where any from there on will do.
+    smallest_dimensions: int | None = None
     description: str = ""
     libraries: Mapping[str, str] = field(default_factory=dict)
     parity: Mapping[str, Any] = field(default_factory=dict)

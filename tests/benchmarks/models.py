@@ -22,7 +22,7 @@ MAKE_CHECKPOINT = (
 def checkpoint(cache: Path = CACHE) -> Path:
     """A checkpoint in `openai/clip-vit-base-patch32`'s layout."""
     folder = cache / "checkpoint"
-    key = _key(ROOT / "tests" / "checkpoints.py")
+    key = _key(ROOT / "tests" / "checkpoints")
     if not _is_current(folder, key):
         _make(folder, [sys.executable, "-c", MAKE_CHECKPOINT])
         _keep(folder, key)
@@ -32,7 +32,7 @@ def checkpoint(cache: Path = CACHE) -> Path:
 def model(source: Path, cache: Path = CACHE) -> Path:
     """The model folder that conversion makes of it."""
     folder = cache / "model"
-    key = _key(ROOT / "tests" / "checkpoints.py", ROOT / "inference" / "multi2vec" / "manifest.py", CONVERT, RECIPE)
+    key = _key(ROOT / "tests" / "checkpoints", ROOT / "inference" / "multi2vec" / "manifest.py", CONVERT, RECIPE)
     if not _is_current(folder, key):
         _make(folder, [sys.executable, "-m", "multi2vec", "convert", TAG, "--source", str(source), "--out"])
         _keep(folder, key)

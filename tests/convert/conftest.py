@@ -14,26 +14,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from multi2vec.convert import families, pipeline, recipe, samples
+from multi2vec.convert import families, pipeline, samples
 from multi2vec.convert.model import Model
 from multi2vec.manifest import Manifest, Modality
-from tests import checkpoints
+from tests.convert.layouts import LAYOUTS
 
 ROOT = Path(__file__).parents[2]
-
-# For each family (and layout) a tag of its own and what writes its checkpoint.
-LAYOUTS: dict[str, tuple[str, Callable[[Path], Path]]] = {
-    "clip": ("openai-clip-vit-base-patch32", checkpoints.clip),
-    "clip with OpenAI's configuration": ("openai-clip-vit-base-patch16", checkpoints.clip_as_openai),
-    "open_clip": ("ViT-B-16-laion2b_s34b_b88k", checkpoints.open_clip_folder),
-    "open_clip with QuickGELU": ("ViT-B-32-quickgelu-laion400m_e32", checkpoints.quick_gelu_open_clip),
-    "open_clip with XLM-RoBERTa": ("xlm-roberta-base-ViT-B-32-laion5b_s13b_b90k", checkpoints.xlm_roberta_open_clip),
-    "sentence_transformers": ("sentence-transformers-clip-ViT-B-32", checkpoints.sentence_transformers_clip),
-    "sentence_transformers multilingual": (
-        "sentence-transformers-clip-ViT-B-32-multilingual-v1",
-        checkpoints.multilingual_clip,
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -53,13 +39,13 @@ def quiet() -> Console:
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The checkpoint of a layout, by its name in LAYOUTS."""
     root = tmp_path_factory.mktemp("checkpoints")
-    return cache(lambda layout: LAYOUTS[layout][1](root / layout.replace(" ", "-").replace("'", "")))
+    return cache(lambda layout: LAYOUTS[layout].write(root / layout.replace(" ", "-").replace("'", "")))
 
 
 @pytest.fixture(scope="session")
 def loaded(checkpoint: Callable[[str], Path]) -> Callable[[str], Model]:
     """The model of a layout, as its family hands it over."""
-    return cache(lambda layout: families.load(recipe.read(LAYOUTS[layout][0]), checkpoint(layout)))
+    return cache(lambda layout: families.load(LAYOUTS[layout].recipe, checkpoint(layout)))
 
 
 @pytest.fixture(scope="session")
@@ -70,8 +56,8 @@ def converted(
     root = tmp_path_factory.mktemp("models")
 
     def convert(layout: str) -> Converted:
-        tag, target = LAYOUTS[layout][0], root / layout.replace(" ", "-").replace("'", "")
-        manifest = pipeline.convert(recipe.read(tag), checkpoint(layout), target, "fp16", quiet())
+        target = root / layout.replace(" ", "-").replace("'", "")
+        manifest = pipeline.convert(LAYOUTS[layout].recipe, checkpoint(layout), target, "fp16", quiet())
         return Converted(target, manifest, loaded(layout))
 
     return cache(convert)

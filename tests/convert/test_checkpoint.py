@@ -14,7 +14,8 @@ from multi2vec.convert import checkpoint as checkpoints
 from multi2vec.convert import families, recipe
 from multi2vec.convert.errors import SourceError
 from multi2vec.convert.recipe import Recipe
-from tests.convert.conftest import LAYOUTS, python
+from tests.convert.conftest import python
+from tests.convert.layouts import LAYOUTS
 from tests.hub import Repository, serve
 
 Checkpoint = Callable[[str], Path]
@@ -134,7 +135,7 @@ def test_a_pickle_that_runs_code_is_refused_and_does_not_run(
     good.unlink(missing_ok=True)
     bad.write_bytes(pickle.dumps({"weight": Bomb(mark)}))
     with pytest.raises(SourceError, match="cannot be read"):
-        families.load(recipe.read(LAYOUTS[layout][0]), folder)
+        families.load(LAYOUTS[layout].recipe, folder)
     assert not mark.exists()
 
 
@@ -184,4 +185,4 @@ def test_a_folder_that_holds_something_else(tmp_path: Path, layout: str) -> None
     for name in ("clip-ViT-B-32", "clip-ViT-B-32-multilingual-v1"):
         (tmp_path / name).mkdir()
     with pytest.raises(SourceError, match="cannot be read"):
-        families.load(recipe.read(LAYOUTS[layout][0]), tmp_path)
+        families.load(LAYOUTS[layout].recipe, tmp_path)

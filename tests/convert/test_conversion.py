@@ -26,7 +26,8 @@ from multi2vec.engine import proof
 from multi2vec.engine.embedder import Embedder
 from multi2vec.engine.wanted import Wanted
 from tests import checkpoints
-from tests.convert.conftest import LAYOUTS, Converted, quiet
+from tests.convert.conftest import Converted, quiet
+from tests.convert.layouts import LAYOUTS
 
 Convert = Callable[[str], Converted]
 Vectors = npt.NDArray[np.float32]
@@ -56,12 +57,14 @@ def served(made: Converted) -> Iterator[Embedder]:
 def test_the_folder_is_complete_and_nothing_else(converted: Convert, layout: str) -> None:
     made = converted(layout)
     names = {path.name for path in made.folder.iterdir()}
-    assert names == {"manifest.json", "tokenizer.json", "text.xml", "text.bin", "image.xml", "image.bin"}
+    modalities = LAYOUTS[layout].inputs
+    towers = {f"{tower}.{suffix}" for tower in modalities for suffix in ("xml", "bin")}
+    assert names == {"manifest.json", "tokenizer.json", *towers}
     read = manifest.read(made.folder)
     manifest.verify_files(made.folder, read)
     assert set(read.files) == names - {"manifest.json"}
-    assert (read.tag, read.schema, read.precision) == (LAYOUTS[layout][0], manifest.SCHEMA, "fp16")
-    assert read.modalities == ("text", "image")
+    assert (read.tag, read.schema, read.precision) == (LAYOUTS[layout].tag, manifest.SCHEMA, "fp16")
+    assert read.modalities == tuple(modalities)
     assert read.libraries["openvino"]
     assert read.fingerprint == manifest.fingerprint_of(read)
 
@@ -69,7 +72,7 @@ def test_the_folder_is_complete_and_nothing_else(converted: Convert, layout: str
 @every_layout
 def test_nothing_in_the_folder_tells_where_it_was_made(converted: Convert, layout: str) -> None:
     made = converted(layout)
-    for name in ("manifest.json", "text.xml", "image.xml"):
+    for name in ("manifest.json", *(tower.file for tower in made.manifest.towers.values())):
         text = (made.folder / name).read_text()
         assert str(made.folder.parent) not in text
         assert not re.search(r'"/(tmp|home|root|work|usr)/', text)
@@ -78,9 +81,10 @@ def test_nothing_in_the_folder_tells_where_it_was_made(converted: Convert, layou
 @every_layout
 def test_the_figures_are_in_the_manifest(converted: Convert, layout: str) -> None:
     figures = converted(layout).manifest.parity
-    assert figures["samples"] == {"text": len(samples.TEXTS), "image": len(samples.pictures())}
-    assert figures["preparation"] == {"text": {"input_ids": 0}, "image": {"pixels": 0}}
-    for modality in ("text", "image"):
+    inputs = LAYOUTS[layout].inputs
+    assert figures["samples"] == {modality: len(samples.SAMPLES[modality].all()) for modality in inputs}
+    assert figures["preparation"] == {modality: dict.fromkeys(names, 0) for modality, names in inputs.items()}
+    for modality in inputs:
         assert figures["f32"][modality]["dense"]["smallest_cosine"] >= 0.9999
         assert figures["f32"][modality]["dense"]["length_ratio"] == pytest.approx(1, abs=2e-3)
         assert figures["towers"][modality]["dense"]["largest_difference"] < 2e-3
@@ -97,8 +101,8 @@ def test_different_inputs_have_different_vectors(converted: Convert, layout: str
         "text": ["a photo of a cat", "two blue dogs run", "0123456789", "猫が好き"],
         "image": [pictures[name] for name in ("64×64", "grey", "palette", "RGBA")],
     }
-    for modality, each in items.items():
-        vectors = np.array(parts[modality].reference.rows(each)["dense"])
+    for modality, part in parts.items():
+        vectors = np.array(part.reference.rows(items[modality])["dense"])
         apart = cosines(vectors, vectors)[~np.eye(len(vectors), dtype=bool)]
         assert apart.mean() < 0.95
         assert apart.max() < 0.999
@@ -116,7 +120,9 @@ def test_tower_and_reference_do_not_share_weights(loaded: Callable[[str], Model]
 @every_layout
 def test_the_examples_prove_the_folder(converted: Convert, layout: str) -> None:
     made = converted(layout)
-    assert [example.modality for example in made.manifest.examples] == ["text"] * 8 + ["image"] * 4
+    assert [example.modality for example in made.manifest.examples] == [
+        modality for modality in LAYOUTS[layout].inputs for _ in samples.SAMPLES[modality].examples()
+    ]
     with served(made) as embedder:
         asyncio.run(proof.prove(embedder))
         for example in made.manifest.examples:

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from multi2vec import manifest
-from multi2vec.convert import families, options, pipeline, recipe
+from multi2vec.convert import families, options, pipeline
 from multi2vec.convert.errors import RecipeError
 from multi2vec.convert.model import Model
 from multi2vec.convert.recipe import PictureOptions, Recipe, TextOptions
 from multi2vec.manifest import PictureSpec, Prompt, TextSpec
-from tests.convert.conftest import LAYOUTS, only, quiet
+from tests.convert.conftest import only, quiet
+from tests.convert.layouts import LAYOUTS
 
 TEXT = TextSpec("text", 77)
 PICTURE = PictureSpec("image", 8, 8, "shortest", convert_rgb="after_resize", transparency="drop")
@@ -63,7 +64,7 @@ def test_every_family_fulfils_them(
     """Parity compares with the original library, which is given the same wishes."""
     prompts = {"query": "a photo of ", "ask": Prompt("{task}: {text}!", "find a")}
     chosen = dataclasses.replace(
-        recipe.read(LAYOUTS[layout][0]),
+        LAYOUTS[layout].recipe,
         text=TextOptions(prompts, "query", 12),
         cut_dimensions=(16,),
         picture=PictureOptions(exif_orientation=True, transparency="white"),

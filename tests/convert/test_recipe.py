@@ -103,7 +103,7 @@ def test_a_tag_is_no_path(tmp_path: Path) -> None:
         (PLAIN + '[text.prompts.query]\ntemplate = "x"\nrole = "y"\n', "prompts.query has the unknown key 'role'"),
         (PLAIN + '[text.prompts]\nquery = "{text} {text}"\n', "more than one place for {text}"),
         (PLAIN + '[text.prompts.query]\ntemplate = "x"\ntask = "y"\n', "has a task, but no place for {task}"),
-        ("cut_dimensions = [0]" + PLAIN, "cut_dimensions are lengths"),
+        ("cut_dimensions = [0]" + PLAIN, "cut_dimensions and smallest_dimensions are lengths"),
         ('cut_dimensions = ["64"]' + PLAIN, r"cut_dimensions\[0\] is not a whole number"),
         ('normalise = "no"' + PLAIN, "normalise is not true or false"),
         ('tag = "other"' + PLAIN, "unknown key 'tag'"),

@@ -15,59 +15,11 @@ from multi2vec.convert import families, recipe, weights
 from multi2vec.convert.errors import SourceError
 from multi2vec.convert.model import Model
 from tests import checkpoints
-from tests.convert.conftest import LAYOUTS
+from tests.convert.layouts import LAYOUTS
 
 Checkpoint = Callable[[str], Path]
 State = dict[str, torch.Tensor]
 Spoil = Callable[[State, str], None]
-
-# By layout: files of weights in it, and tensors of several kinds in each.
-TENSORS: dict[str, dict[str, tuple[str, ...]]] = {
-    "clip": {
-        "model.safetensors": (
-            "text_model.encoder.layers.1.self_attn.q_proj.weight",
-            "vision_model.encoder.layers.0.layer_norm1.bias",
-            "text_model.embeddings.position_embedding.weight",
-            "vision_model.embeddings.class_embedding",
-            "visual_projection.weight",
-        )
-    },
-    "open_clip": {
-        "open_clip_model.safetensors": (
-            "transformer.resblocks.1.attn.in_proj_weight",
-            "visual.transformer.resblocks.0.ln_1.bias",
-            "positional_embedding",
-            "visual.positional_embedding",
-            "text_projection",
-        )
-    },
-    "open_clip with XLM-RoBERTa": {
-        "open_clip_model.safetensors": (
-            "text.transformer.encoder.layer.1.attention.self.query.weight",
-            "text.transformer.embeddings.LayerNorm.bias",
-            "visual.positional_embedding",
-            "text.proj.0.weight",
-        )
-    },
-    "sentence_transformers": {
-        "0_CLIPModel/pytorch_model.bin": (
-            "text_model.encoder.layers.1.self_attn.q_proj.weight",
-            "vision_model.encoder.layers.0.layer_norm1.bias",
-            "text_projection.weight",
-        )
-    },
-    "sentence_transformers multilingual": {
-        "clip-ViT-B-32/0_CLIPModel/pytorch_model.bin": ("vision_model.post_layernorm.weight",),
-        "clip-ViT-B-32-multilingual-v1/model.safetensors": (
-            "transformer.layer.1.attention.q_lin.weight",
-            "transformer.layer.0.sa_layer_norm.bias",
-            "embeddings.position_embeddings.weight",
-        ),
-        "clip-ViT-B-32-multilingual-v1/2_Dense/model.safetensors": ("linear.weight",),
-    },
-}
-TENSORS["clip with OpenAI's configuration"] = TENSORS["clip"]
-TENSORS["open_clip with QuickGELU"] = TENSORS["open_clip"]
 
 
 def read(path: Path) -> State:
@@ -100,7 +52,15 @@ def add(state: State, name: str) -> None:
     state["something.else.weight"] = state[name].clone()
 
 
-CASES = [(layout, file, name) for layout in LAYOUTS for file, names in TENSORS[layout].items() for name in names]
+# Each tensor is missing once, and one of each layout is spoilt in the other ways too.
+CASES = [
+    (layout, file, name, spoil)
+    for layout in LAYOUTS
+    for file, names in LAYOUTS[layout].tensors.items()
+    for name in names
+    for spoil in (remove, rename, reshape, add)
+    if spoil is remove or name == names[0]
+]
 
 
 def spoilt(folder: Path, checkpoint: Path, file: str, spoil: Callable[[State], None]) -> Path:
@@ -111,14 +71,13 @@ def spoilt(folder: Path, checkpoint: Path, file: str, spoil: Callable[[State], N
     return folder
 
 
-@pytest.mark.parametrize("spoil", [remove, rename, reshape, add])
-@pytest.mark.parametrize(("layout", "file", "name"), CASES)
+@pytest.mark.parametrize(("layout", "file", "name", "spoil"), CASES)
 def test_a_spoilt_checkpoint_is_refused(
     tmp_path: Path, checkpoint: Checkpoint, layout: str, file: str, name: str, spoil: Spoil
 ) -> None:
     folder = spoilt(tmp_path / "spoilt", checkpoint(layout), file, lambda state: spoil(state, name))
     with pytest.raises(SourceError) as error:
-        families.load(recipe.read(LAYOUTS[layout][0]), folder)
+        families.load(LAYOUTS[layout].recipe, folder)
     message = str(error.value)
     assert ("something.else.weight" if spoil is add else name) in message
     assert "\n" not in message
@@ -130,38 +89,20 @@ def test_many_missing_tensors_are_one_sentence(tmp_path: Path, checkpoint: Check
         for name in sorted(state)[::3]:
             del state[name]
 
-    file = next(file for file, names in TENSORS[layout].items() if len(names) > 1)
+    file = next(file for file, names in LAYOUTS[layout].tensors.items() if len(names) > 1)
     folder = spoilt(tmp_path / "spoilt", checkpoint(layout), file, thin_out)
     with pytest.raises(SourceError, match=r"missing: .*, .*, .* and \d+ more"):
-        families.load(recipe.read(LAYOUTS[layout][0]), folder)
+        families.load(LAYOUTS[layout].recipe, folder)
 
 
-# Published checkpoints of older versions have these; the libraries know and leave them out.
-IGNORABLE = {
-    "clip": ("model.safetensors", ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids")),
-    "open_clip with XLM-RoBERTa": (
-        "open_clip_model.safetensors",
-        ("text.transformer.embeddings.position_ids",),
-    ),
-    "sentence_transformers": (
-        "0_CLIPModel/pytorch_model.bin",
-        ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids"),
-    ),
-    "sentence_transformers multilingual": (
-        "clip-ViT-B-32-multilingual-v1/model.safetensors",
-        ("embeddings.position_ids",),
-    ),
-}
-
-
-@pytest.mark.parametrize("layout", IGNORABLE)
+@pytest.mark.parametrize("layout", [name for name, layout in LAYOUTS.items() if layout.ignorable])
 def test_what_older_versions_wrote_besides_is_allowed(
     tmp_path: Path, checkpoint: Checkpoint, loaded: Callable[[str], Model], layout: str
 ) -> None:
-    file, names = IGNORABLE[layout]
+    ((file, names),) = LAYOUTS[layout].ignorable.items()
     positions = {name: torch.arange(77)[None] for name in names}
     folder = spoilt(tmp_path / "older", checkpoint(layout), file, lambda state: state.update(positions))
-    model = families.load(recipe.read(LAYOUTS[layout][0]), folder)
+    model = families.load(LAYOUTS[layout].recipe, folder)
     assert weights.digest(model) == weights.digest(loaded(layout))
 
 
@@ -185,7 +126,7 @@ def test_the_configuration_of_another_kind_of_model(
     path = tmp_path / "other" / config
     path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": other}))
     with pytest.raises(SourceError, match=says):
-        families.load(recipe.read(LAYOUTS[layout][0]), tmp_path / "other")
+        families.load(LAYOUTS[layout].recipe, tmp_path / "other")
 
 
 def test_vectors_of_different_lengths_are_refused(tmp_path: Path) -> None:

@@ -137,6 +137,7 @@ def describe(recipe: Recipe, model: Model, towers: dict[str, TowerSpec], precisi
         inputs={modality: part.spec for modality, part in model.parts.items()},
         weights=weights.digest(model),
         cut_dimensions=recipe.cut_dimensions,
+        smallest_dimensions=recipe.smallest_dimensions,
         description=recipe.description,
         libraries={name: version(name) for name in LIBRARIES},
     )

@@ -43,8 +43,22 @@ def check(model: Model, recipe: Recipe) -> None:
             raise RecipeError(
                 f"{recipe.tag} has a table [{word(modality)}], but the model has no {word(modality)} tower"
             )
-    for length in recipe.cut_dimensions:
-        if length >= model.dimensions:
-            raise RecipeError(
-                f"{recipe.tag}: cut_dimensions has {length}, but the model's vectors have {model.dimensions}"
-            )
+    lengths = {"cut_dimensions": recipe.cut_dimensions, "smallest_dimensions": (recipe.smallest_dimensions or 0,)}
+    for name, each in lengths.items():
+        if each and max(each) >= model.dimensions:
+            raise RecipeError(f"{recipe.tag}: {name} has {max(each)}, but the model's vectors have {model.dimensions}")
+    _check_promises(model, recipe)
+
+
+def _check_promises(model: Model, recipe: Recipe) -> None:
+    """What the catalogue tells of the model must be true of it."""
+    if recipe.modalities != tuple(model.parts):
+        wanted, found = (" and ".join(map(word, each)) for each in (recipe.modalities, model.parts))
+        raise RecipeError(f"{recipe.tag} promises vectors of {wanted}, but the model makes them of {found}")
+    if recipe.dimensions not in (None, model.dimensions):
+        raise RecipeError(
+            f"{recipe.tag} promises {recipe.dimensions} dimensions, but the model's vectors have {model.dimensions}"
+        )
+    context = next((part.spec.max_length for part in model.parts.values() if isinstance(part.spec, TextSpec)), None)
+    if recipe.context not in (None, context):
+        raise RecipeError(f"{recipe.tag} promises texts of {recipe.context} tokens, but the model takes {context}")

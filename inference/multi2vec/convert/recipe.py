@@ -11,7 +11,7 @@ from typing import Any, Literal
 from multi2vec import places
 from multi2vec.convert.errors import RecipeError
 from multi2vec.decoding import DecodeError, decode
-from multi2vec.manifest import Prompt
+from multi2vec.manifest import Modality, Prompt
 
 RECIPES = places.IMAGES
 
@@ -85,7 +85,11 @@ class PictureOptions:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One recipe. `sources` has one entry named "model", or "pictures" and "texts" where these come from two places."""
+    """One recipe. `sources` has one entry named "model", or "pictures" and "texts" where these come from two places.
+
+    `modalities`, `dimensions` and `context` (tokens that a text may have) tell about the model before anybody has
+    loaded it; conversion refuses a model that they are not true of. `aliases` are the model's names elsewhere.
+    """
 
     tag: str
     family: str
@@ -93,9 +97,14 @@ class Recipe:
     sources: dict[str, Source]
     languages: tuple[str, ...] = ()
     description: str = ""
+    modalities: tuple[Modality, ...] = ("text", "image")
+    dimensions: int | None = None
+    context: int | None = None
+    aliases: tuple[str, ...] = ()
     normalise: bool = True
-    # Lengths that a dense vector may be cut to (Matryoshka).
+    # Lengths that a dense vector may be cut to (Matryoshka), or the smallest where any length from there on will do.
     cut_dimensions: tuple[int, ...] = ()
+    smallest_dimensions: int | None = None
     text: TextOptions | None = None
     picture: PictureOptions | None = None
 
@@ -148,8 +157,8 @@ def _source(table: dict[str, Any], where: str) -> Source:
 
 def _check(recipe: Recipe, where: str) -> None:
     """Raise `RecipeError` for what can be seen without the model; `options.check` does the rest."""
-    if any(length <= 0 for length in recipe.cut_dimensions):
-        raise RecipeError(f"{where}: cut_dimensions are lengths of vectors, so above zero")
+    if any(length <= 0 for length in (*recipe.cut_dimensions, recipe.smallest_dimensions or 1)):
+        raise RecipeError(f"{where}: cut_dimensions and smallest_dimensions are lengths of vectors, so above zero")
     text = recipe.text or TextOptions()
     if text.max_length is not None and text.max_length <= 0:
         raise RecipeError(f"{where}: text: max_length is {text.max_length}; it is a number of tokens, so above zero")

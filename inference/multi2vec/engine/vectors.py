@@ -40,7 +40,7 @@ def _dense(row: Vectors, spec: OutputSpec, inputs: Mapping[str, Array], index: i
 
 
 def _tokens(row: Vectors, spec: OutputSpec, inputs: Mapping[str, Array], index: int, length: int) -> Row:
-    return row[:length]
+    return row[: length if spec.vectors is None else spec.vectors]
 
 
 def _sparse(row: Vectors, spec: OutputSpec, inputs: Mapping[str, Array], index: int, length: int) -> Row:
@@ -88,7 +88,10 @@ def _allowed_dimensions(manifest: Manifest, spec: OutputSpec, wanted: int | None
         return spec.dimensions
     if spec.kind != "dense":
         raise Unsupported(f"dimensions are for dense vectors; the output {spec.name!r} cannot be cut")
-    if wanted not in manifest.cut_dimensions:
+    smallest = manifest.smallest_dimensions
+    if wanted not in manifest.cut_dimensions and (smallest is None or not smallest <= wanted < spec.dimensions):
         allowed = ", ".join(map(str, sorted({*manifest.cut_dimensions, spec.dimensions})))
+        if smallest is not None:
+            allowed = f"any length from {smallest} to {spec.dimensions}"
         raise Unsupported(f"{manifest.tag} has no vectors of {wanted} dimensions; it has: {allowed}")
     return wanted

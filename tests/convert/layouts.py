@@ -1,0 +1,117 @@
+"""The layouts of checkpoints that every general test of conversion runs on: a new family is an entry here."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from multi2vec.convert import recipe
+from multi2vec.convert.recipe import Recipe
+from tests import checkpoints
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A kind of checkpoint: `write` makes a small one with random weights.
+
+    `tag` is that of a recipe, used by no other layout. `tensors` are names of several kinds, by the files that hold
+    them: a checkpoint without one of them, or with it renamed or in another shape, must be refused. `ignorable` are
+    names that older versions of the library wrote besides, by file; they are allowed. `inputs` are what the reference
+    prepares, by modality.
+    """
+
+    tag: str
+    write: Callable[[Path], Path]
+    tensors: Mapping[str, tuple[str, ...]]
+    ignorable: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    inputs: Mapping[str, tuple[str, ...]] = field(
+        default_factory=lambda: {"text": ("input_ids",), "image": ("pixels",)}
+    )
+
+    @property
+    def recipe(self) -> Recipe:
+        """The tag's recipe, without what it says of the real model's sizes."""
+        return small(recipe.read(self.tag))
+
+
+def small(read: Recipe) -> Recipe:
+    """The recipe for a small model of the same kind."""
+    return dataclasses.replace(read, dimensions=None, context=None, cut_dimensions=(), smallest_dimensions=None)
+
+
+CLIP = {
+    "model.safetensors": (
+        "text_model.encoder.layers.1.self_attn.q_proj.weight",
+        "vision_model.encoder.layers.0.layer_norm1.bias",
+        "text_model.embeddings.position_embedding.weight",
+        "vision_model.embeddings.class_embedding",
+        "visual_projection.weight",
+    )
+}
+OPEN_CLIP = {
+    "open_clip_model.safetensors": (
+        "transformer.resblocks.1.attn.in_proj_weight",
+        "visual.transformer.resblocks.0.ln_1.bias",
+        "positional_embedding",
+        "visual.positional_embedding",
+        "text_projection",
+    )
+}
+
+LAYOUTS: dict[str, Layout] = {
+    "clip": Layout(
+        "openai-clip-vit-base-patch32",
+        checkpoints.clip,
+        CLIP,
+        {"model.safetensors": ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids")},
+    ),
+    "clip with OpenAI's configuration": Layout("openai-clip-vit-base-patch16", checkpoints.clip_as_openai, CLIP),
+    "open_clip": Layout("ViT-B-16-laion2b_s34b_b88k", checkpoints.open_clip_folder, OPEN_CLIP),
+    "open_clip with QuickGELU": Layout("ViT-B-32-quickgelu-laion400m_e32", checkpoints.quick_gelu_open_clip, OPEN_CLIP),
+    "open_clip with XLM-RoBERTa": Layout(
+        "xlm-roberta-base-ViT-B-32-laion5b_s13b_b90k",
+        checkpoints.xlm_roberta_open_clip,
+        {
+            "open_clip_model.safetensors": (
+                "text.transformer.encoder.layer.1.attention.self.query.weight",
+                "text.transformer.embeddings.LayerNorm.bias",
+                "visual.positional_embedding",
+                "text.proj.0.weight",
+            )
+        },
+        {"open_clip_model.safetensors": ("text.transformer.embeddings.position_ids",)},
+    ),
+    "sentence_transformers": Layout(
+        "sentence-transformers-clip-ViT-B-32",
+        checkpoints.sentence_transformers_clip,
+        {
+            "0_CLIPModel/pytorch_model.bin": (
+                "text_model.encoder.layers.1.self_attn.q_proj.weight",
+                "vision_model.encoder.layers.0.layer_norm1.bias",
+                "text_projection.weight",
+            )
+        },
+        {
+            "0_CLIPModel/pytorch_model.bin": (
+                "text_model.embeddings.position_ids",
+                "vision_model.embeddings.position_ids",
+            )
+        },
+    ),
+    "sentence_transformers multilingual": Layout(
+        "sentence-transformers-clip-ViT-B-32-multilingual-v1",
+        checkpoints.multilingual_clip,
+        {
+            "clip-ViT-B-32/0_CLIPModel/pytorch_model.bin": ("vision_model.post_layernorm.weight",),
+            "clip-ViT-B-32-multilingual-v1/model.safetensors": (
+                "transformer.layer.1.attention.q_lin.weight",
+                "transformer.layer.0.sa_layer_norm.bias",
+                "embeddings.position_embeddings.weight",
+            ),
+            "clip-ViT-B-32-multilingual-v1/2_Dense/model.safetensors": ("linear.weight",),
+        },
+        {"clip-ViT-B-32-multilingual-v1/model.safetensors": ("embeddings.position_ids",)},
+    ),
+}
