@@ -73,7 +73,8 @@ ENV PYTHONPATH=/app/inference
 
 FROM converter AS convert
 ARG TAG=
-ARG PRECISION=fp16
+# How weights are stored: fp32, fp16, int8 or int4; empty: as the recipe says.
+ARG WEIGHTS=
 # A model of your own, by the reference container's names.
 ARG CLIP_MODEL_NAME
 ARG TEXT_MODEL_NAME
@@ -81,11 +82,13 @@ ARG CLIP_MODEL_TYPE
 ARG OPEN_CLIP_MODEL_NAME
 ARG OPEN_CLIP_PRETRAINED
 ARG SIGLIP_MODEL_NAME
+ARG MODEL_NAME
 ARG TRUST_REMOTE_CODE
 ARG HF_ENDPOINT
 # A token of the hub comes as a secret: --secret id=hf_token,src=FILE
 RUN --mount=type=cache,target=/root/.cache/huggingface --mount=type=secret,id=hf_token \
-    HF_TOKEN_PATH=/run/secrets/hf_token /opt/convert/bin/python -m multi2vec convert "${TAG}" --precision "${PRECISION}" --out /out/model
+    HF_TOKEN_PATH=/run/secrets/hf_token /opt/convert/bin/python -m multi2vec convert "${TAG}" \
+    ${WEIGHTS:+--weights "${WEIGHTS}"} --out /out/model
 # The list of parts: of what serves, not of what converts.
 COPY --from=packages /opt/venv /opt/venv
 RUN /opt/convert/bin/python -m multi2vec.convert.sbom /out/model --packages /opt/venv/bin/python --out /out/app/sbom.cdx.json

@@ -8,7 +8,8 @@ usage() {
   cat <<'HELP'
 usage: ./build_images.sh [OPTION…] [TAG…] [-- BUILD OPTION…]
 
-Builds one image per TAG, a recipe in images/; without TAG all of them. Each gets three names:
+Builds one image per TAG, a recipe in images/ or another name of the same model (such as openai/clip-vit-base-patch16);
+without TAG all of them. Each gets three names:
 [REGISTRY/]REPO:TAG, …:TAG-VERSION and …:TAG-latest. Logs and manifests are in build/TAG/.
 What is built already is skipped, so after a failure the same command goes on where it stopped.
 
@@ -27,17 +28,18 @@ What is built already is skipped, so after a failure the same command goes on wh
 
 What follows -- goes to the engine's build command: -- --network host.
 
-From the environment: BASE_IMAGE, TORCH_INDEX (an index of torch wheels), DEVICES (cpu,gpu,npu), PRECISION, HF_ENDPOINT,
-HF_TOKEN (given as a build secret, never stored). A model without a recipe: CLIP_MODEL_NAME, TEXT_MODEL_NAME,
-CLIP_MODEL_TYPE, OPEN_CLIP_MODEL_NAME, OPEN_CLIP_PRETRAINED, SIGLIP_MODEL_NAME, TRUST_REMOTE_CODE; TAG is then any name.
+From the environment: BASE_IMAGE, TORCH_INDEX (an index of torch wheels), DEVICES (cpu,gpu,npu), WEIGHTS (how they are
+stored: fp32, fp16, int8 or int4, instead of what the recipe says), HF_ENDPOINT, HF_TOKEN (given as a build secret, never stored). A model without a recipe: CLIP_MODEL_NAME, TEXT_MODEL_NAME,
+CLIP_MODEL_TYPE, OPEN_CLIP_MODEL_NAME, OPEN_CLIP_PRETRAINED, SIGLIP_MODEL_NAME, MODEL_NAME (texts only),
+TRUST_REMOTE_CODE; TAG is then a name that no recipe has. With --source they say which kind of model lies there.
 
 Exit status: 0 all is built, 1 something is not, 2 wrong usage.
 HELP
 }
 
-VARIABLES=(BASE_IMAGE TORCH_INDEX DEVICES PRECISION HF_ENDPOINT)
+VARIABLES=(BASE_IMAGE TORCH_INDEX DEVICES WEIGHTS HF_ENDPOINT)
 CUSTOM=(CLIP_MODEL_NAME TEXT_MODEL_NAME CLIP_MODEL_TYPE OPEN_CLIP_MODEL_NAME OPEN_CLIP_PRETRAINED SIGLIP_MODEL_NAME
-  TRUST_REMOTE_CODE)
+  MODEL_NAME TRUST_REMOTE_CODE)
 # What the Dockerfile copies from.
 CONTEXT=(Dockerfile .dockerignore LICENSE inference requirements images)
 
@@ -86,6 +88,17 @@ custom() {
   done
 }
 
+# Other names of models become their tags.
+resolve() {
+  local index tag
+  for index in "${!TAGS[@]}"; do
+    tag=${TAGS[index]}
+    # What it prints is the tag, or a sentence that says why there is none.
+    [ -e "images/$tag.toml" ] || tag=$(python3 -I inference/multi2vec/names.py images "$tag" 2>&1) || wrong "$tag"
+    TAGS[index]=$tag
+  done
+}
+
 check() {
   local tag variable
   variable=$(custom)
@@ -93,9 +106,10 @@ check() {
   [ -z "$variable" ] || ((${#TAGS[@]} == 1)) || wrong "$variable is set, which makes one custom image: name one TAG"
   ((${#TAGS[@]})) || mapfile -t TAGS < <(recipes)
   [ -z "$SOURCE" ] || ((${#TAGS[@]} == 1)) || wrong "--source is the checkpoint of one TAG, not of ${#TAGS[@]}"
+  [ -n "$variable" ] || resolve
   for tag in "${TAGS[@]}"; do
     [[ $tag =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]*$ ]] || wrong "$tag cannot be an image's tag"
-    [ -n "$variable" ] || [ -e "images/$tag.toml" ] || wrong "there is no recipe $tag; there are: $(recipes | xargs)"
+    [ -z "$variable" ] || [ ! -e "images/$tag.toml" ] || wrong "$variable is set, but there is a recipe for $tag"
   done
   [ -z "$(printf '%s\n' "${TAGS[@]}" | sort | uniq -d)" ] || wrong "a TAG is named twice"
   if [ -n "$PUSH" ] && [ -z "$REGISTRY" ] && [[ $REPO != */* ]]; then wrong "--push needs --registry"; fi

@@ -27,6 +27,7 @@ HOLLOW = re.compile(
     r"^(-*|time=.*|error building at STEP .*|executor failed running .*|subprocess exited with .*|exit status \d+"
     r"|ERRO\[.*|Error: (building at STEP|exit status) .*)$"
 )
+CREATIVE_COMMONS = re.compile(r"cc-by(-nc)?(-sa|-nd)?-[1-4]\.[05]|cc0-1\.0")
 VERDICT = "was not converted:"
 
 
@@ -58,6 +59,8 @@ def labels(manifest: dict[str, Any]) -> dict[str, str]:
         f"{PREFIX}.model": " + ".join(each["name"] for each in sources),
         f"{PREFIX}.model.revision": " + ".join(each["revision"] or "none" for each in sources),
         f"{PREFIX}.model.licence": licence,
+        f"{PREFIX}.model.licence.non-commercial": str(manifest.get("non_commercial", False)).lower(),
+        f"{PREFIX}.model.weights": manifest["precision"],
         f"{PREFIX}.parity": parity(manifest),
         f"{PREFIX}.fingerprint": manifest["fingerprint"],
         "org.opencontainers.image.licenses": " AND ".join(dict.fromkeys(["Apache-2.0", spdx(licence)])),
@@ -67,6 +70,8 @@ def labels(manifest: dict[str, Any]) -> dict[str, str]:
 def spdx(licence: str) -> str:
     """The hub's name of a licence as SPDX writes it (https://spdx.org/licenses)."""
     known = {"apache-2.0": "Apache-2.0", "mit": "MIT"}
+    if CREATIVE_COMMONS.fullmatch(licence.lower()):
+        return licence.upper()
     return known.get(licence.lower()) or "LicenseRef-" + re.sub(r"[^A-Za-z0-9.-]+", "-", licence)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -47,6 +48,30 @@ def test_wishes(model: Model) -> None:
     np.testing.assert_allclose(plain.rows, [toy.text_row("a red cat")], atol=1e-5)
     cut = model.embed(texts=["one two three four"], wanted=Wanted(max_tokens=4))
     assert (list(cut.tokens), cut.truncated) == ([4], 1)
+
+
+def test_a_model_of_texts_alone(tmp_path: Path) -> None:
+    spec = dataclasses.replace(toy.TEXT, prompts=toy.PROMPTS, default_prompt="query")
+    with multi2vec.open_model(toy.write_texts(tmp_path, text=spec), precision="f32") as model:
+        for wanted, text in (
+            (Wanted(), "one a cat"),
+            (Wanted(prompt=""), "a cat"),
+            (Wanted(prompt="passage"), "two a cat"),
+            (Wanted(prompt="ask"), "the sun a cat"),
+            (Wanted(task="green dog"), "green dog a cat"),
+        ):
+            rows = model.embed(texts=["a cat"], wanted=wanted).rows
+            np.testing.assert_allclose(rows, [toy.text_vector(text)], atol=1e-5)
+        cut = np.asarray(model.embed(texts=["a cat"], wanted=Wanted(prompt="passage", dimensions=8)).rows)
+        row = toy.text_row("two a cat")[:8]
+        np.testing.assert_allclose(cut, [row / np.linalg.norm(row)], atol=1e-5)
+        assert model.manifest.modalities == ("text",)
+        with pytest.raises(multi2vec.Unsupported, match="toy-texts has no picture tower"):
+            model.embed(pictures=[toy.picture()])
+        with pytest.raises(multi2vec.Unsupported, match="no prompt named 'document'; it has: ask, passage, query"):
+            model.embed(texts=["a cat"], wanted=Wanted(prompt="document"))
+        with pytest.raises(multi2vec.Unsupported, match="it has: 4, 8, 16"):
+            model.embed(texts=["a cat"], wanted=Wanted(dimensions=12))
 
 
 def test_one_kind_at_a_time_and_in_a_list(model: Model) -> None:

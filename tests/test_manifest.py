@@ -45,7 +45,7 @@ def test_keys_with_defaults_may_be_missing(plain: Manifest) -> None:
         ({"dimensions": True}, "dimensions is not a whole number"),
         ({"dimensions": 8}, "has vectors of 8 dimensions, its tower 'text' of 16"),
         ({"languages": "en"}, "languages is not a list"),
-        ({"precision": "int4"}, "precision is 'int4'; it can be 'fp32', 'fp16'"),
+        ({"precision": "int3"}, "precision is 'int3'; it can be 'fp32', 'fp16', 'int8', 'int4'"),
         ({"towers": {}}, "names the tower 'text', which it does not describe"),
         ({"inputs": {}}, "describes no inputs"),
         ({"inputs": {"smell": {"tower": "text"}}}, "inputs of the modality 'smell'; known are text, image"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from multi2vec.convert import recipe
+from multi2vec.convert import catalogue
 from tests.server import ROOT, Server, serving
 
 README = (ROOT / "README.md").read_text()
@@ -33,7 +33,7 @@ def test_the_first_request(demo: Server, tmp_path: Path) -> None:
 def test_the_models() -> None:
     shown = re.search(r"<!-- recipes -->\n(.*?)<!-- /recipes -->", README, re.DOTALL)
     assert shown
-    assert shown[1].strip() == recipe.table(), "write the output of `python -m multi2vec.convert.recipe` into README.md"
+    assert shown[1].strip() == catalogue.markdown(), "write `python -m multi2vec.convert.catalogue` into README.md"
 
 
 def test_every_make_target_that_is_named_exists() -> None:

@@ -7,6 +7,7 @@ computed by hand, see `text_vector` and `picture_vector`.
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,10 +26,12 @@ from multi2vec.manifest import (
     Manifest,
     OutputSpec,
     PictureSpec,
+    Prompt,
     Source,
     TensorSpec,
     TextSpec,
     TowerSpec,
+    read,
     sha256,
     with_fingerprint,
 )
@@ -39,6 +42,11 @@ MAX_LENGTH = 12
 WORDS = ("<pad>", "<s>", "</s>", "<unk>", *"a the red green blue dark light cat dog bird sun sea one two three".split())
 
 TEXT = TextSpec(tower="text", max_length=MAX_LENGTH, pad_id=0, clean=("collapse_whitespace", "lower"))
+PROMPTS = {
+    "query": Prompt("one {text}"),
+    "passage": Prompt("two {text}"),
+    "ask": Prompt("{task} {text}", task="the sun"),
+}
 PICTURE = PictureSpec(tower="image", height=SIDE, width=SIDE, resize="shortest")
 FIGURES = {modality: {"dense": {"smallest_cosine": 1.0}} for modality in ("text", "image")}
 
@@ -141,6 +149,26 @@ def write(folder: Path, *, tag: str = "toy", dimensions: int = DIMENSIONS) -> Pa
     tokenizer().save(str(folder / "tokenizer.json"))
     files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != FILE_NAME}
     (folder / FILE_NAME).write_text(manifest(files, tag, dimensions).to_json())
+    return folder
+
+
+def write_texts(folder: Path, *, tag: str = "toy-texts", text: TextSpec = TEXT) -> Path:
+    """Write the model folder of the text tower alone. Its vectors may be cut to 4 and 8 numbers."""
+    whole = read(write(folder, tag=tag))
+    for path in folder.glob("image.*"):
+        path.unlink()
+    prompt = text.prompts.get(text.default_prompt or "", Prompt("{text}"))
+    (example,) = whole.examples_of("text")
+    row = text_row(prompt.template.replace("{text}", example.content))
+    made = dataclasses.replace(
+        whole,
+        cut_dimensions=(4, 8),
+        towers={"text": whole.towers["text"]},
+        inputs={"text": text},
+        examples=(dataclasses.replace(example, vector=tuple(map(float, row))),),
+        files={name: digest for name, digest in whole.files.items() if (folder / name).exists()},
+    )
+    (folder / FILE_NAME).write_text(with_fingerprint(made).to_json())
     return folder
 
 

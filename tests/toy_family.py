@@ -207,6 +207,7 @@ RECIPE = Recipe(
     sources={"model": FolderSource("tests")},
     languages=("en",),
     description="Texts and videos.",
+    modalities=("text", VIDEO),
     cut_dimensions=(8,),
     text=TextOptions(PROMPTS, default_prompt="query"),
 )

@@ -143,9 +143,9 @@ class Model:
 
 
 def _folder(model: str | os.PathLike[str]) -> Path:
-    """A name is a tag's where such a model was converted, else a folder's."""
+    """A name is a tag's (or means one) where such a model was converted, else a folder's."""
     path = Path(model)
-    is_name = isinstance(model, str) and len(path.parts) == 1
+    is_name = isinstance(model, str) and (len(path.parts) == 1 or places.known_tag(model) is not None)
     tagged = places.model_folder(os.fspath(model))
     return tagged if is_name and (tagged.is_dir() or not path.is_dir()) else path
 

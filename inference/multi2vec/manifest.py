@@ -25,6 +25,8 @@ DENSE = "dense"
 # A kind of input; `SPECS` lists those that there are.
 Modality = str
 Kind = Literal["dense", "sparse", "tokens"]
+# How a tower's weights are stored. int8, int4: compressed, with scales; arithmetic is in floats all the same.
+Stored = Literal["fp32", "fp16", "int8", "int4"]
 
 
 class ManifestError(ValueError):
@@ -33,7 +35,8 @@ class ManifestError(ValueError):
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One input of a tower. `shape` uses None for a dimension that varies; the first one is the batch."""
+    """One input of a tower. `shape` uses None for a dimension that varies; the first one is the batch, or all tiles of
+    all pictures in it."""
 
     name: str
     dtype: Literal["u8", "i64", "f32"]
@@ -79,8 +82,26 @@ class Spec(Protocol):
 
 
 @dataclass(frozen=True)
+class TileSpec:
+    """How a picture becomes several tiles, and token ids with places for them.
+
+    The picture's longer edge becomes `longest`, then both edges become whole tiles, and it is cut, row by row; the
+    whole of it at a tile's size comes last. A picture that is one tile anyhow is not cut.
+
+    `prompts` are the token ids around the tiles, by "rows×columns" ("0×0": not cut). In them each `place` stands for a
+    tile, and becomes `places` tokens of that id.
+    """
+
+    longest: int
+    place: int
+    places: int
+    prompts: Mapping[str, tuple[int, ...]]
+    pad_id: int = 0
+
+
+@dataclass(frozen=True)
 class PictureSpec:
-    """How a picture becomes the uint8 (height, width, 3) array that the tower takes.
+    """How a picture becomes the uint8 (height, width, 3) array that the tower takes, or with `tiles` several of them.
 
     Scaling to floats, mean and standard deviation are inside the tower.
     """
@@ -101,6 +122,8 @@ class PictureSpec:
     transparency: Literal["white", "drop"] = "drop"
     # Whether a camera's EXIF orientation is applied; the original libraries do not.
     exif_orientation: bool = False
+    # Height and width are those of a tile then.
+    tiles: TileSpec | None = None
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -138,7 +161,18 @@ class TextSpec:
     padding: Literal["longest", "fixed"] = "longest"
     pad_id: int = 0
     tokenizer: str = "tokenizer.json"
-    clean: tuple[Literal["strip", "fix_text", "unescape_html", "collapse_whitespace", "lower"], ...] = ()
+    clean: tuple[
+        Literal[
+            "strip",
+            "fix_text",
+            "unescape_html",
+            "collapse_whitespace",
+            "lower",
+            "spaces_for_underscores",
+            "remove_punctuation",
+        ],
+        ...,
+    ] = ()
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
     default_prompt: str | None = None
 
@@ -195,7 +229,7 @@ class Manifest:
     dimensions: int
     normalise: bool
     # Precision of the stored weights; the precision of the arithmetic is the server's choice.
-    precision: Literal["fp32", "fp16"]
+    precision: Stored
     towers: Mapping[str, TowerSpec]
     # By modality, as `SPECS` has them.
     inputs: Mapping[Modality, Any]
@@ -206,8 +240,12 @@ class Manifest:
     # The smallest length of a cut vector, where any from there on will do.
     smallest_dimensions: int | None = None
     description: str = ""
+    # Whether the licence forbids commercial use.
+    non_commercial: bool = False
     libraries: Mapping[str, str] = field(default_factory=dict)
     parity: Mapping[str, Any] = field(default_factory=dict)
+    # The smallest cosine that compressed weights may have, where it is not the usual one: see `engine/floors.py`.
+    floor: float | None = None
     examples: tuple[Example, ...] = ()
     # sha256 (hex) of every other file in the folder.
     files: Mapping[str, str] = field(default_factory=dict)
@@ -244,6 +282,7 @@ def fingerprint_of(manifest: Manifest) -> str:
         files=manifest.files,
         outputs={name: tower.outputs for name, tower in manifest.towers.items()},
         normalise=manifest.normalise,
+        stored=manifest.precision,
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from multi2vec import names
+
 DEMO = "demo"
 
 _PACKAGED = Path(__file__).parent / "_images"
@@ -18,6 +20,12 @@ def root() -> Path:
     return Path.cwd() if IMAGES == _PACKAGED else _CHECKOUT
 
 
-def model_folder(tag: str) -> Path:
-    """Where the model of that tag lies, or would lie."""
+def known_tag(name: str) -> str | None:
+    """The recipe's tag, if the name is one or means the same model. An image that serves has no recipes."""
+    return names.resolve(name, IMAGES)
+
+
+def model_folder(name: str) -> Path:
+    """Where the model of that tag, or with that other name, lies or would lie."""
+    tag = known_tag(name) or name
     return IMAGES / DEMO / "model" if tag == DEMO else root() / "models" / tag

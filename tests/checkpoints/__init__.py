@@ -4,8 +4,10 @@ Weights are drawn so that different inputs give clearly different vectors: fresh
 same vector to everything, and a cosine between two of those says nothing. One module per kind of layout.
 """
 
+from tests.checkpoints.blip2_layouts import blip2, blip2_itm_vit_g
 from tests.checkpoints.clip_layouts import as_older_versions, clip, clip_as_openai, clip_vit_b32
 from tests.checkpoints.common import bert_tokenizer, clip_tokenizer, spread, xlm_roberta_tokenizer
+from tests.checkpoints.modernvbert_layouts import modernvbert, modernvbert_embed
 from tests.checkpoints.open_clip_layouts import (
     SMALL_OPEN_CLIP,
     open_clip_folder,
@@ -22,10 +24,14 @@ __all__ = [
     "SMALL_OPEN_CLIP",
     "as_older_versions",
     "bert_tokenizer",
+    "blip2",
+    "blip2_itm_vit_g",
     "clip",
     "clip_as_openai",
     "clip_tokenizer",
     "clip_vit_b32",
+    "modernvbert",
+    "modernvbert_embed",
     "multilingual_clip",
     "open_clip_folder",
     "quick_gelu_open_clip",

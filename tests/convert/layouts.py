@@ -114,4 +114,32 @@ LAYOUTS: dict[str, Layout] = {
         },
         {"clip-ViT-B-32-multilingual-v1/model.safetensors": ("embeddings.position_ids",)},
     ),
+    "blip2": Layout(
+        "blip2-itm-vit-g",
+        checkpoints.blip2,
+        {
+            "model.safetensors": (
+                "vision_model.encoder.layers.1.self_attn.qkv.weight",
+                "qformer.encoder.layer.0.crossattention.attention.key.weight",
+                "qformer.encoder.layer.1.intermediate.dense.bias",
+                "embeddings.word_embeddings.weight",
+                "query_tokens",
+                "text_projection.weight",
+            )
+        },
+    ),
+    "modernvbert": Layout(
+        "ModernVBERT-modernvbert-embed",
+        checkpoints.modernvbert,
+        {
+            "model.safetensors": (
+                "model.text_model.layers.1.attn.Wqkv.weight",
+                "model.text_model.embeddings.tok_embeddings.weight",
+                "model.vision_model.vision_model.encoder.layers.1.self_attn.q_proj.bias",
+                "model.vision_model.vision_model.embeddings.position_embedding.weight",
+                "model.connector.modality_projection.weight",
+            )
+        },
+        inputs={"text": ("input_ids",), "image": ("pixels", "input_ids")},
+    ),
 }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from multi2vec.convert.comparison import Report, Stage, compare_array, compare_rows, table
-from multi2vec.engine.proof import COSINE_FLOORS
+from multi2vec.engine.floors import ARITHMETIC, Floor, floor
 from multi2vec.engine.rows import Row, Sparse
 from multi2vec.manifest import OutputSpec
 
@@ -14,7 +14,7 @@ SPARSE = OutputSpec("sparse", 100, "sparse")
 
 
 def compare(ours: Row, original: Row, spec: OutputSpec, precision: str = "f32") -> Stage:
-    return compare_rows("stage", [ours], [original], ["sample"], spec, precision)
+    return compare_rows("stage", [ours], [original], ["sample"], spec, floor(spec.kind, precision))
 
 
 def dense(*values: float) -> np.ndarray:
@@ -63,7 +63,7 @@ def test_floors_follow_the_precision_and_the_kind_of_output(monkeypatch: pytest.
     ours, original = dense(1, 0.03, 0), dense(1, 0, 0)
     assert compare(ours, original, DENSE, "f32").faults
     assert not compare(ours, original, DENSE, "bf16").faults
-    monkeypatch.setitem(COSINE_FLOORS, "tokens", {"bf16": 0.99999})  # type: ignore[arg-type]
+    monkeypatch.setitem(ARITHMETIC, "tokens", {"f32": Floor(1, 1), "bf16": Floor(0.99999, 1)})  # type: ignore[arg-type]
     assert compare(ours[None], original[None], TOKENS, "bf16").faults
     assert not compare(ours, original, DENSE, "bf16").faults
 

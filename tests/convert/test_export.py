@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from multi2vec.convert import export
 from multi2vec.convert.errors import ConversionError
 from multi2vec.convert.model import Model, Scaling, Tower, dense, pixel_inputs, token_inputs
 from multi2vec.engine.encoder import Encoder, Execution
-from multi2vec.manifest import OutputSpec
-from tests.convert.conftest import Converted, only
+from multi2vec.manifest import OutputSpec, Stored
+from tests.convert.conftest import Converted, only, quiet
+from tests.convert.layouts import LAYOUTS
 
 
 class Flat(torch.nn.Module):
@@ -30,11 +32,11 @@ class Flat(torch.nn.Module):
         return pixels.flatten(1) @ self.weight
 
 
-@pytest.mark.parametrize("precision", ["fp16", "fp32"])
-def test_scaling_is_exact_whatever_the_weights_precision(tmp_path: Path, precision: export.Precision) -> None:
+@pytest.mark.parametrize("stored", ["fp16", "fp32"])
+def test_scaling_is_exact_whatever_the_weights_precision(tmp_path: Path, stored: Stored) -> None:
     mean, std = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
     tower = Tower(Flat(), pixel_inputs(2, 2), (torch.zeros(2, 3, 2, 2),), dense(12), Scaling(mean, std))
-    spec = export.write_tower("image", tower, tmp_path, precision)
+    spec = export.write_tower("image", tower, tmp_path, stored, quiet())
     pixels = np.arange(0, 252, 7, dtype=np.uint8)[:36].reshape(3, 2, 2, 3)
     vectors = Encoder(tmp_path, spec, Execution(), "f32").encode({"pixels": pixels})["dense"]
     expected = ((pixels / 255 - np.array(mean)) / np.array(std)).transpose(0, 3, 1, 2).reshape(3, 12)
@@ -44,14 +46,23 @@ def test_scaling_is_exact_whatever_the_weights_precision(tmp_path: Path, precisi
 
 def test_fp16_halves_the_weights_and_the_same_comes_out_again(tmp_path: Path, loaded: Callable[[str], Model]) -> None:
     texts = only(loaded("clip"), "text")
-    folders = {"one": "fp16", "two": "fp16", "whole": "fp32"}
-    for name, precision in folders.items():
+    folders: dict[str, Stored] = {"one": "fp16", "two": "fp16", "whole": "fp32"}
+    for name, stored in folders.items():
         (tmp_path / name).mkdir()
-        export.write(texts, tmp_path / name, precision)  # type: ignore[arg-type]
+        export.write(texts, tmp_path / name, stored, quiet())
     sizes = {name: (tmp_path / name / "text.bin").stat().st_size for name in folders}
     assert sizes["whole"] / sizes["one"] == pytest.approx(2, rel=0.05)
     for name in ("text.bin", "tokenizer.json"):
         assert manifest.sha256(tmp_path / "one" / name) == manifest.sha256(tmp_path / "two" / name)
+
+
+@pytest.mark.parametrize(("licence", "forbids"), [("mit", False), ("cc-by-nc-4.0", True)])
+def test_the_manifest_says_whether_commercial_use_is_forbidden(
+    loaded: Callable[[str], Model], licence: str, forbids: bool
+) -> None:
+    chosen = dataclasses.replace(LAYOUTS["clip"].recipe, licence=licence)
+    made = export.describe(chosen, loaded("clip"), {}, "fp16")
+    assert (made.licence, made.non_commercial) == (licence, forbids)
 
 
 def test_the_graphs_have_the_inputs_that_the_manifest_names(converted: Callable[[str], Converted]) -> None:
@@ -150,7 +161,7 @@ def two_outputs(*outputs: OutputSpec) -> Tower:
 
 def test_outputs_have_their_names(tmp_path: Path) -> None:
     tower = two_outputs(OutputSpec("dense", 6), OutputSpec("tokens", 6, "tokens"))
-    spec = export.write_tower("text", tower, tmp_path, "fp32")
+    spec = export.write_tower("text", tower, tmp_path, "fp32", quiet())
     graph = ov.Core().read_model(tmp_path / spec.file)
     assert [port.get_any_name() for port in graph.outputs] == ["dense", "tokens"]
     outputs = Encoder(tmp_path, spec, Execution(), "f32").encode({"input_ids": np.array([[1, 2]])})
@@ -170,4 +181,4 @@ def test_other_outputs_than_the_tower_says_are_refused(
     tmp_path: Path, outputs: tuple[OutputSpec, ...], message: str
 ) -> None:
     with pytest.raises(ConversionError, match=message):
-        export.write_tower("text", two_outputs(*outputs), tmp_path, "fp32")
+        export.write_tower("text", two_outputs(*outputs), tmp_path, "fp32", quiet())

@@ -14,10 +14,10 @@ import torch
 from rich.console import Console
 
 from multi2vec import manifest
-from multi2vec.convert import families, parity, pipeline, recipe
+from multi2vec.convert import families, parity, pipeline, recipe, samples
 from multi2vec.convert.errors import ParityError
 from multi2vec.convert.model import Model, Scaling
-from multi2vec.convert.parity import readings
+from multi2vec.convert.originals import TASK, readings
 from multi2vec.engine.rows import Array
 from multi2vec.manifest import Prompt, TextSpec
 from tests.convert.conftest import only, quiet
@@ -178,9 +178,9 @@ class FailsOnce:
 def test_what_the_original_cannot_read_is_noted_if_it_is_unusual_and_else_a_fault(
     tmp_path: Path, loaded: Load, monkeypatch: pytest.MonkeyPatch, unusual: bool
 ) -> None:
-    table = parity.samples.SAMPLES["image"]
+    table = samples.SAMPLES["image"]
     few = [dataclasses.replace(each, unusual=unusual) for each in table.all()]
-    monkeypatch.setitem(parity.samples.SAMPLES, "image", dataclasses.replace(table, all=lambda: few))
+    monkeypatch.setitem(samples.SAMPLES, "image", dataclasses.replace(table, all=lambda: few))
     model = loaded("clip")
     spoilt = with_part(model, "image", reference=FailsOnce(model.parts["image"].reference))
     monkeypatch.setattr(families, "load", lambda recipe, source: spoilt)
@@ -224,5 +224,5 @@ def test_every_prompt_is_a_reading() -> None:
     found = readings(TextSpec("text", 8, prompts=prompts, default_prompt="query"))
     assert [each.name for each in found] == ["", "document", "ask", "ask with a task"]
     assert [each.for_original("cat") for each in found[:3]] == ["query: cat", "cat", "find: cat"]
-    assert found[3].for_original("cat") == f"{parity.TASK}: cat"
-    assert found[3].wanted.task == parity.TASK
+    assert found[3].for_original("cat") == f"{TASK}: cat"
+    assert found[3].wanted.task == TASK

@@ -15,8 +15,8 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from transformers import CLIPImageProcessorPil
 
-from multi2vec.convert import drawings, options, references, samples
-from multi2vec.convert.families import clip, open_clip
+from multi2vec.convert import drawings, options, processors, references, samples, two_towers
+from multi2vec.convert.families import open_clip
 from multi2vec.convert.recipe import PictureOptions, Recipe
 from multi2vec.engine.preparers import pictures
 from multi2vec.engine.preparers.pictures import Pixels, prepare
@@ -36,7 +36,7 @@ class Library:
     """What the engine is told, and what the original library does with the same recipe."""
 
     spec: PictureSpec
-    original: clip.Pictures | open_clip.Pictures
+    original: two_towers.Pictures | open_clip.Pictures
 
     def pixels(self, data: bytes) -> Pixels:
         return self.original.prepare(data)["pixels"]
@@ -47,8 +47,8 @@ def wishing(**picture: Any) -> Recipe:
 
 
 def transformers(recipe: Recipe) -> Library:
-    own = clip.own_picture_spec(CLIP)
-    return Library(options.picture_spec(own, recipe), clip.Pictures(None, CLIP, references.opener(own, recipe)))  # type: ignore[arg-type]
+    own = processors.picture_spec(CLIP)
+    return Library(options.picture_spec(own, recipe), two_towers.Pictures(None, CLIP, references.opener(own, recipe)))  # type: ignore[arg-type]
 
 
 def of_open_clip(settings: PreprocessCfg, recipe: Recipe) -> Library:
@@ -123,7 +123,7 @@ def test_alpha_is_dropped_as_weaviate_s_container_drops_it() -> None:
     """It opens every picture with `convert("RGB")`; what comes after sees no transparency."""
     data = drawings.scene_file(90, 70, "RGBA")
     opaque = Image.open(io.BytesIO(data)).convert("RGB")
-    expected = clip.unscaled(CLIP, opaque)
+    expected = processors.unscaled(CLIP, opaque)
     assert np.array_equal(prepare(data, LIBRARIES["transformers, alpha dropped"].spec), expected)
 
 

@@ -18,6 +18,7 @@ from multi2vec.convert.errors import ParityError, SourceError
 from multi2vec.convert.families import clip
 from multi2vec.convert.model import Model
 from tests import checkpoints
+from tests.convert.layouts import small
 
 Checkpoint = Callable[[str], Path]
 
@@ -101,5 +102,5 @@ def test_a_tokenizer_that_reads_the_vocabulary_wrongly_is_caught(
     read = clip.CLIPTokenizer.from_pretrained
     monkeypatch.setattr(clip.CLIPTokenizer, "from_pretrained", lambda folder, **options: read(wrong, **options))
     with pytest.raises(ParityError, match="text vocabulary") as error:
-        pipeline.convert(recipe.read(TAG), right, tmp_path / "out", "fp16", Console(file=io.StringIO()))
+        pipeline.convert(small(recipe.read(TAG)), right, tmp_path / "out", "fp16", Console(file=io.StringIO()))
     assert "text input_ids" not in str(error.value)

@@ -79,7 +79,9 @@ def test_a_spoilt_checkpoint_is_refused(
     with pytest.raises(SourceError) as error:
         families.load(LAYOUTS[layout].recipe, folder)
     message = str(error.value)
-    assert ("something.else.weight" if spoil is add else name) in message
+    # A library may leave out a prefix that the file has.
+    known = ".".join(name.split(".")[-3:])
+    assert ("something.else.weight" if spoil is add else known) in message
     assert "\n" not in message
 
 

@@ -24,6 +24,9 @@ from tests.server import serving
 
 OLDER_VERSIONS = ("1.29.0", "1.27.0")
 
+# The fixtures whose parameter is a version; a test uses one of them.
+SERVERS = ("server", "texts_server")
+
 # A first run may build Weaviate (minutes), and CI machines are slow.
 TIMEOUT_SECONDS = 2400
 
@@ -73,13 +76,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One round per version; pytest groups tests by it, so each server starts once."""
-    if "server" not in metafunc.fixturenames:
+    names = [name for name in SERVERS if name in metafunc.fixturenames]
+    if not names:
         return
     versions = [DEFAULT_VERSION]
     if metafunc.definition.get_closest_marker("any_version") and not metafunc.config.getoption("--compose"):
         wanted = metafunc.config.getoption("--weaviate-versions")
         versions = [DEFAULT_VERSION, *OLDER_VERSIONS] if wanted == "all" else wanted.split(",")
-    metafunc.parametrize("server", versions, indirect=True, scope="session")
+    metafunc.parametrize(names[0], versions, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")

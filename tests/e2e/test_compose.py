@@ -60,6 +60,16 @@ def test_the_environment_reaches_the_build(stack: Stack) -> None:
     assert build["args"] == {"TAG": "demo", "BASE_IMAGE": "here/python", "TORCH_INDEX": "http://there"}
 
 
+@pytest.mark.parametrize("module", ["multi2vec-clip", "text2vec-transformers"])
+def test_weaviate_s_module(stack: Stack, module: str) -> None:
+    """Each finds the service; MODULE says which one is on, and collections that say nothing get."""
+    variables = {} if module == "multi2vec-clip" else {"MODULE": module, "TAG": "all-MiniLM-L6-v2"}
+    environment = configuration(**variables)["services"][WEAVIATE]["environment"]
+    assert environment["ENABLE_MODULES"] == environment["DEFAULT_VECTORIZER_MODULE"] == module
+    for variable in ("CLIP_INFERENCE_API", "TRANSFORMERS_INFERENCE_API"):
+        assert environment[variable] == f"http://{SERVICE}:8080"
+
+
 @pytest.mark.parametrize("service", BOTH)
 def test_healthy(stack: Stack, service: str) -> None:
     """By health checks of their own, and not because something started it again."""

@@ -15,6 +15,7 @@ from multi2vec import manifest as manifests
 from multi2vec.engine.encoder import Execution
 from multi2vec.engine.errors import DeviceError
 from multi2vec.engine.loading import open_model
+from multi2vec.engine.preparers import PREPARERS
 from multi2vec.manifest import ManifestError
 from tests import toy
 
@@ -68,3 +69,11 @@ def test_closing_lets_go_of_the_threads(toy_folder: Path) -> None:
     assert set(threading.enumerate()) - before
     embedder.close(wait=True)
     assert not set(threading.enumerate()) - before
+
+
+def test_precisions_are_compared_at_batches_that_are_ever_formed() -> None:
+    compared = open_model.__globals__["_compared"]
+    pictures, texts = PREPARERS["image"], PREPARERS["text"]
+    assert compared(pictures, 1) == compared(pictures, 8) == (1, 4)
+    assert compared(pictures, 17) == (1,)
+    assert compared(texts, 16) == compared(texts, 5000) == (8,)

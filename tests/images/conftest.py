@@ -18,6 +18,7 @@ from tests.server import ROOT
 ENGINE = Path(__file__).with_name("engine.py")
 RECIPES = ("one", "two", "three")
 VERSION_FILE = "inference/multi2vec/__init__.py"
+NAMES_FILE = "inference/multi2vec/names.py"
 SECONDS = 60
 
 
@@ -81,6 +82,7 @@ def workspace(tmp_path: Path) -> Workspace:
     for name in RECIPES:
         (root / "images" / f"{name}.toml").write_text("")
     (root / VERSION_FILE).write_text('__version__ = "1.2.3"\n')
+    shutil.copy(ROOT / NAMES_FILE, root / NAMES_FILE)
     for name in ("Dockerfile", ".dockerignore", "LICENSE", "requirements/serve.txt"):
         (root / name).write_text("")
     for name in ("docker", "podman", "buildah"):

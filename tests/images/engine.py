@@ -20,6 +20,7 @@ MANIFEST = {
     "tag": "",
     "sources": [{"name": "somebody/model", "revision": "0123abc"}],
     "licence": "mit",
+    "precision": "fp16",
     "parity": {
         "f32": {"text": {"dense": {"smallest_cosine": 0.9999999}}},
         "bf16": {"text": {"dense": {"smallest_cosine": 0.99991}}},

@@ -38,8 +38,10 @@ def test_the_names_and_labels_of_an_image(workspace: Workspace) -> None:
     assert values(second, "--tag") == [f"{prefix}-9.8", prefix, f"{prefix}-latest"]
     assert sorted(values(second, "--label")) == [
         "io.github.multi2vec-openvino.fingerprint=0123456789abcdef",
+        "io.github.multi2vec-openvino.model.licence.non-commercial=false",
         "io.github.multi2vec-openvino.model.licence=mit",
         "io.github.multi2vec-openvino.model.revision=0123abc",
+        "io.github.multi2vec-openvino.model.weights=fp16",
         "io.github.multi2vec-openvino.model=somebody/model",
         "io.github.multi2vec-openvino.parity=f32 0.9999999, bf16 0.99991",
         "io.github.multi2vec-openvino.tag=two",
@@ -95,6 +97,17 @@ def test_a_checkpoint_of_ones_own(workspace: Workspace, tmp_path: Path) -> None:
     assert sorted(path.name for path in (workspace.root / "build").iterdir()) == ["one"]
 
 
+def test_a_model_by_another_name(workspace: Workspace) -> None:
+    """An alias of a recipe, or its repository on the hub: the image has the recipe's tag."""
+    (workspace.root / "images" / "two.toml").write_text('aliases = ["Group/two"]\n[source]\nrepository = "owner/two"\n')
+    for name in ("Group/two", "owner/two"):
+        workspace.run(name, "--force")
+        assert [values(call, "--build-arg")[0] for call in workspace.calls("docker", "build")] == ["TAG=two"] * 2
+        assert "multi2vec-openvino:two" in values(workspace.calls("docker", "build")[1], "--tag")
+        workspace.forget()
+    assert "a TAG is named twice" in workspace.run("two", "owner/two").stderr
+
+
 def test_a_custom_image(workspace: Workspace) -> None:
     """A model without a recipe, by the reference's variables; its TAG is the user's."""
     variables = {"CLIP_MODEL_NAME": "somebody/their-clip", "TRUST_REMOTE_CODE": "true"}
@@ -105,13 +118,16 @@ def test_a_custom_image(workspace: Workspace) -> None:
         refused = workspace.run(*tags, **variables)
         assert refused.returncode == 2
         assert "CLIP_MODEL_NAME is set, which makes one custom image: name one TAG" in refused.stderr
+    refused = workspace.run("one", MODEL_NAME="somebody/their-texts")
+    assert refused.returncode == 2
+    assert "MODEL_NAME is set, but there is a recipe for one" in refused.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["four"], "there is no recipe four; there are: one three two"),
-        (["../one"], "cannot be an image's tag"),
+        (["thre"], "there is no recipe for 'thre'; near it are three ("),
+        (["../one"], "there is no recipe for '../one'"),
         (["one", "one"], "a TAG is named twice"),
         (["--fast"], "there is no option --fast"),
         (["--jobs"], "--jobs needs a value"),

@@ -72,9 +72,25 @@ def test_labels_of_the_demo() -> None:
     assert labels["io.github.multi2vec-openvino.model"] == "images/demo/checkpoint"
     assert labels["io.github.multi2vec-openvino.model.revision"] == "none"
     assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+    assert labels["io.github.multi2vec-openvino.model.licence.non-commercial"] == "false"
+    assert labels["io.github.multi2vec-openvino.model.weights"] == manifest["precision"]
     assert labels["io.github.multi2vec-openvino.fingerprint"] == manifest["fingerprint"]
     f32 = [outputs["dense"]["smallest_cosine"] for outputs in manifest["parity"]["f32"].values()]
     assert labels["io.github.multi2vec-openvino.parity"].startswith(f"f32 {min(f32):.7g}, bf16 ")
+
+
+def test_a_licence_that_forbids_commercial_use() -> None:
+    """It has a label of its own, which engines can filter by."""
+    manifest = json.loads((DEMO / "manifest.json").read_text())
+    labels = builds.labels(manifest | {"licence": "cc-by-nc-4.0", "non_commercial": True})
+    assert labels["io.github.multi2vec-openvino.model.licence.non-commercial"] == "true"
+    assert labels["org.opencontainers.image.licenses"] == "Apache-2.0 AND CC-BY-NC-4.0"
+
+
+def test_licences_without_a_name_of_spdx() -> None:
+    """https://spdx.github.io/spdx-spec/v2.3/other-licensing-information-detected/"""
+    assert builds.spdx("apple-amlr") == "LicenseRef-apple-amlr"
+    assert builds.spdx("cc-by-nc") == "LicenseRef-cc-by-nc"
 
 
 def test_parity() -> None:

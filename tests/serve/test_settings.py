@@ -21,6 +21,7 @@ def test_nothing_needs_to_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("PORT", "9000", "port", 9000),
         ("TAG", "openai-clip-vit-base-patch16", "model_folder", ROOT / "models" / "openai-clip-vit-base-patch16"),
+        ("TAG", "openai/clip-vit-base-patch16", "model_folder", ROOT / "models" / "openai-clip-vit-base-patch16"),
         ("MODEL_DIR", "/model", "model_folder", Path("/model")),
         ("URL_PREFIX", "clip/", "url_prefix", "/clip"),
         ("URL_PREFIX", "/", "url_prefix", ""),

@@ -52,9 +52,11 @@ def test_through_weaviate_s_api(folder: Path) -> None:
                 {"images": ["AAAA"]},
             ]
             answers = [await client.post("/vectorize", json=body) for body in bodies]
+            passage = {"text": "a red cat", "config": {"task_type": "passage", "dimensions": 8}}
+            answers.append(await client.post("/vectors", json=passage))
             return [*answers, await client.get("/meta"), await client.get("/metrics")]
 
-    vectorized, broken, lacking, meta, metrics = asyncio.run(main())
+    vectorized, broken, lacking, passage, meta, metrics = asyncio.run(main())
     service.close()
     assert set(vectorized.json()) == {"textVectors", "imageVectors", "videoVectors"}
     expected = unit(ORIGINAL_VIDEOS.rows(videos)["dense"])
@@ -62,6 +64,8 @@ def test_through_weaviate_s_api(folder: Path) -> None:
     # The default prompt is "query".
     expected = unit(ORIGINAL_TEXTS.rows(["query : a red cat"])["dense"])
     np.testing.assert_allclose(vectorized.json()["textVectors"], expected, atol=1e-3)
+    expected = unit(np.asarray(ORIGINAL_TEXTS.rows(["passage : a red cat"])["dense"])[0, :8])
+    np.testing.assert_allclose(passage.json()["vector"], expected, atol=1e-3)
     assert (broken.status_code, broken.json()["error"][:28]) == (422, "a video cannot be decoded: c")
     assert lacking.json() == {"error": "toy-family has no picture tower"}
     assert meta.json()["modalities"] == ["text", "video"]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.table import Table
 
-from multi2vec.engine.proof import COSINE_FLOORS, LENGTH_TOLERANCES
+from multi2vec.engine.floors import Floor
 from multi2vec.engine.rows import Array, Row, Sparse
 from multi2vec.manifest import OutputSpec
 
@@ -58,9 +58,10 @@ def compare_array(stage: Stage, name: str, ours: Array, original: Array | None) 
 
 
 def compare_rows(
-    name: str, ours: Sequence[Row], originals: Sequence[Row], names: Sequence[str], spec: OutputSpec, precision: str
+    name: str, ours: Sequence[Row], originals: Sequence[Row], names: Sequence[str], spec: OutputSpec, least: Floor
 ) -> Stage:
-    """Rows of one output against the original's: cosines (of each token, or of a sparse row's weights) and lengths."""
+    """Rows of one output against the original's: cosines (of each token, or of a sparse row's weights) and lengths,
+    each at least as near as `least` says."""
     stage = Stage(name, len(ours))
     measured: list[tuple[float, float, float]] = []
     for sample, own, original in zip(names, ours, originals, strict=True):
@@ -69,7 +70,7 @@ def compare_rows(
             stage.faults.append(f"{sample} has {_shape(own)}, the original {_shape(original)}")
             continue
         measured.append(_measure(*pair))
-        _judge(stage, sample, *measured[-1][:2], COSINE_FLOORS[spec.kind][precision], LENGTH_TOLERANCES[precision])
+        _judge(stage, sample, *measured[-1][:2], least)
     if measured:
         cosines, ratios, differences = (np.array(each) for each in zip(*measured, strict=True))
         stage.figures = {
@@ -81,12 +82,12 @@ def compare_rows(
     return stage
 
 
-def _judge(stage: Stage, sample: str, cosine: float, ratio: float, floor: float, tolerance: float) -> None:
+def _judge(stage: Stage, sample: str, cosine: float, ratio: float, least: Floor) -> None:
     # Written so that a NaN counts as below.
-    if not cosine >= floor:
-        stage.faults.append(f"{sample} has cosine {cosine:.6f}, the floor is {floor}")
-    elif not abs(ratio - 1) <= tolerance:
-        stage.faults.append(f"{sample} is {ratio:.4f} times as long as the original's, {tolerance:.1%} is allowed")
+    if not cosine >= least.cosine:
+        stage.faults.append(f"{sample} has cosine {cosine:.6f}, the floor is {least.cosine}")
+    elif not abs(ratio - 1) <= least.length:
+        stage.faults.append(f"{sample} is {ratio:.4f} times as long as the original's, {least.length:.1%} is allowed")
 
 
 def _measure(ours: Matrix, original: Matrix) -> tuple[float, float, float]:

@@ -7,25 +7,22 @@ import dataclasses
 import gc
 import os
 import shutil
-import warnings
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
 import openvino as ov
 from openvino.preprocess import ColorFormat, PrePostProcessor
+from rich.console import Console
 
 from multi2vec import manifest
-from multi2vec.convert import weights
+from multi2vec.convert import compression, disk, progress, tracing, weights
 from multi2vec.convert.errors import ConversionError
 from multi2vec.convert.model import Model, Tower
 from multi2vec.convert.recipe import Recipe
-from multi2vec.manifest import Manifest, TowerSpec
+from multi2vec.engine import floors
+from multi2vec.manifest import Manifest, Stored, TowerSpec
 
-Precision = Literal["fp32", "fp16"]
-
-TYPES = {"u8": ov.Type.u8, "i64": ov.Type.i64, "f32": ov.Type.f32}
 LIBRARIES = (
     "openvino",
     "torch",
@@ -35,65 +32,36 @@ LIBRARIES = (
     "sentence-transformers",
     "tokenizers",
     "ftfy",
+    "nncf",
     "numpy",
     "pillow",
 )
 
 
-def write(model: Model, folder: Path, precision: Precision) -> dict[str, TowerSpec]:
+def write(model: Model, folder: Path, stored: Stored, console: Console) -> dict[str, TowerSpec]:
     """Write the towers and the parts' files into the folder. Returns the towers' descriptions by name."""
     for part in model.parts.values():
         for name, text in part.files.items():
             (folder / name).write_text(text, encoding="utf-8")
-    return {name: write_tower(name, tower, folder, precision) for name, tower in model.towers.items()}
+    return {name: write_tower(name, tower, folder, stored, console) for name, tower in model.towers.items()}
 
 
-def write_tower(name: str, tower: Tower, folder: Path, precision: Precision) -> TowerSpec:
+def write_tower(name: str, tower: Tower, folder: Path, stored: Stored, console: Console) -> TowerSpec:
     """Trace the module and write `<name>.xml` and `<name>.bin`. Raises `ConversionError` when its outputs are others
     than the tower says."""
-    graph = _trace(tower)
-    _check_outputs(name, graph, tower)
     path = folder / f"{name}.xml"
-    ov.save_model(graph, path, compress_to_fp16=precision == "fp16")
-    del graph
-    if tower.scaling is not None:
-        _prepend_scaling(tower, path)
+    with progress.step(f"tracing the tower {name}", console):
+        graph = tracing.trace(name, tower)
+    if stored in floors.COMPRESSED:
+        # It has a bar of its own.
+        console.print(f"compressing the weights of {name} to {stored}", markup=False, highlight=False)
+    graph = compression.compress(graph, stored, console)
+    with progress.step(f"writing {path.name}", console):
+        ov.save_model(graph, path, compress_to_fp16=stored != "fp32")
+        del graph
+        if tower.scaling is not None:
+            _prepend_scaling(tower, path)
     return TowerSpec(path.name, tower.inputs, tower.outputs)
-
-
-def _trace(tower: Tower) -> ov.Model:
-    shapes = [_module_shape(tower, index) for index in range(len(tower.inputs))]
-    with warnings.catch_warnings():
-        # The tracer warns of every condition on a shape; the dynamic sizes are proved by parity instead.
-        warnings.simplefilter("ignore")
-        graph = ov.convert_model(tower.module.eval(), example_input=tower.example, input=shapes)
-    for port, spec in zip(graph.inputs, tower.inputs, strict=True):
-        port.get_tensor().set_names({spec.name})
-        port.get_node().set_friendly_name(spec.name)
-    for port, output in zip(graph.outputs, tower.outputs, strict=False):
-        port.get_tensor().set_names({output.name})
-    return graph
-
-
-def _check_outputs(name: str, graph: ov.Model, tower: Tower) -> None:
-    """The graph's real outputs against what the manifest will say of them."""
-    if len(graph.outputs) != len(tower.outputs):
-        raise ConversionError(f"the tower {name!r} has {len(graph.outputs)} outputs, not {len(tower.outputs)}")
-    for port, output in zip(graph.outputs, tower.outputs, strict=True):
-        shape = [-1, -1] if output.kind == "sparse" else [-1, *([-1] * (output.kind == "tokens")), output.dimensions]
-        found = port.get_partial_shape()
-        if not found.compatible(ov.PartialShape(shape)):
-            raise ConversionError(
-                f"the tower {name!r} gives {output.name!r} in the shape {found}, not {ov.PartialShape(shape)}"
-            )
-
-
-def _module_shape(tower: Tower, index: int) -> ov.PartialShape:
-    """The shape that the module itself sees: channels first where the graph's pixels have them last."""
-    shape = [-1 if size is None else size for size in tower.inputs[index].shape]
-    if tower.scaling is not None:
-        shape = [shape[0], shape[3], shape[1], shape[2]]
-    return ov.PartialShape(shape)
 
 
 def _prepend_scaling(tower: Tower, path: Path) -> None:
@@ -121,7 +89,7 @@ def _prepend_scaling(tower: Tower, path: Path) -> None:
         beside.with_suffix(suffix).replace(path.with_suffix(suffix))
 
 
-def describe(recipe: Recipe, model: Model, towers: dict[str, TowerSpec], precision: Precision) -> Manifest:
+def describe(recipe: Recipe, model: Model, towers: dict[str, TowerSpec], stored: Stored) -> Manifest:
     """The manifest as far as it is known before parity is measured."""
     return Manifest(
         schema=manifest.SCHEMA,
@@ -129,16 +97,18 @@ def describe(recipe: Recipe, model: Model, towers: dict[str, TowerSpec], precisi
         family=recipe.family,
         sources=model.sources,
         licence=recipe.licence,
+        non_commercial=recipe.non_commercial,
         languages=recipe.languages,
         dimensions=model.dimensions,
         normalise=recipe.normalise,
-        precision=precision,
+        precision=stored,
         towers=towers,
         inputs={modality: part.spec for modality, part in model.parts.items()},
         weights=weights.digest(model),
         cut_dimensions=recipe.cut_dimensions,
         smallest_dimensions=recipe.smallest_dimensions,
         description=recipe.description,
+        floor=recipe.floors.get(stored),
         libraries={name: version(name) for name in LIBRARIES},
     )
 
@@ -155,24 +125,29 @@ def write_manifest(folder: Path, description: Manifest) -> Manifest:
 def atomic_folder(target: Path) -> Iterator[Path]:
     """A folder to write into, which becomes `target` when the block ends without an exception, else disappears.
 
-    Raises `ConversionError` when `target` is something else than a model folder: it would be lost.
+    Raises `ConversionError` when `target` is something else than a model folder, which would be lost, or cannot be
+    written.
     """
     target = target.absolute()
     check_replaceable(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    temporary.mkdir()
-    try:
-        yield temporary
-        for path in (*temporary.iterdir(), temporary):
-            _sync(path)
-        _replace(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with disk.writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+        try:
+            yield temporary
+            for path in (*temporary.iterdir(), temporary):
+                _sync(path)
+            _replace(temporary, target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_replaceable(target: Path) -> None:
     """Raise `ConversionError` unless `target` can be written without losing anything but an older model folder."""
+    above = next(each for each in target.parents if each.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise ConversionError(f"{target} cannot be written, since {above} is no folder that you may write to")
     if not target.exists():
         return
     if not target.is_dir():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
 
-from multi2vec.convert.errors import SourceError
+from multi2vec.convert.errors import ConversionError, SourceError, one_line
 from multi2vec.engine.rows import Array, Row
 from multi2vec.manifest import DENSE, Modality, OutputSpec, Source, Spec, TensorSpec, word
 
@@ -26,8 +26,8 @@ class Tower:
     """One graph.
 
     `module` takes the inputs in order and returns one tensor, or a tuple of them, as `outputs` say. Where there is a
-    `scaling` it takes float pixels (rows, 3, height, width), and the graph's own input is uint8 (rows, height, width,
-    3). `example` is what the module is traced on: two rows at least, so that nothing is fixed at one.
+    `scaling` its first input is float pixels (rows, 3, height, width), and the graph's own is uint8 (rows, height,
+    width, 3). `example` is what the module is traced on: two rows at least, so that nothing is fixed at one.
     """
 
     module: torch.nn.Module
@@ -51,9 +51,44 @@ class Reference(Protocol):
         """Every output by its name, one row per item. Dense vectors are not normalised unless the library does."""
 
 
+class Lazy:
+    """A reference that is loaded when it is first asked, and can be let go again.
+
+    So the original is not in memory while the towers are exported, nor when they are run. Only a small part of what
+    `load` makes may be kept elsewhere; what several references share is for `references.Shared`.
+    """
+
+    def __init__(self, load: Callable[[], Reference]) -> None:
+        self._load = load
+        self._loaded: Reference | None = None
+
+    @property
+    def original(self) -> Reference:
+        """The reference itself. Raises `SourceError` when the library cannot load it."""
+        if self._loaded is None:
+            try:
+                self._loaded = self._load()
+            except ConversionError:
+                raise
+            except Exception as error:
+                raise SourceError(f"the original library cannot load the checkpoint: {one_line(error)}") from error
+        return self._loaded
+
+    def release(self) -> None:
+        """Let it go."""
+        self._loaded = None
+
+    def prepare(self, item: Any) -> Mapping[str, Array]:
+        return self.original.prepare(item)
+
+    def rows(self, items: Sequence[Any]) -> Mapping[str, Sequence[Row]]:
+        return self.original.rows(items)
+
+
 @dataclass(frozen=True)
 class Part:
-    """Everything about one modality; `files` are the texts of the spec's files, by name.
+    """Everything about one modality; `files` are the texts of the spec's files, by name. A reference that is large had
+    better be `Lazy`.
 
     `further` are other ways to what the reference's `prepare` gives, by name: each is a stage of its own in parity. One
     that returns None says nothing about that item.
@@ -88,6 +123,20 @@ class Model:
     def towers(self) -> dict[str, Tower]:
         """The towers by name."""
         return {part.spec.tower: part.tower for part in self.parts.values()}
+
+    def exported(self) -> Model:
+        """The same without the towers' modules: when their graphs are written, the memory is for others."""
+        parts = {
+            modality: replace(part, tower=replace(part.tower, module=torch.nn.Module()))
+            for modality, part in self.parts.items()
+        }
+        return replace(self, parts=parts)
+
+    def release(self) -> None:
+        """Let the references go that can be loaded again."""
+        for part in self.parts.values():
+            if isinstance(part.reference, Lazy):
+                part.reference.release()
 
 
 def _dimensions(tower: Tower) -> int:

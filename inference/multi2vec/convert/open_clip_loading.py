@@ -51,14 +51,8 @@ def from_hub(wanted: OpenClipSource) -> Loaded:
     checksums.verify(path.parent)
     # The hub's cache names a snapshot's folder after its commit.
     sources = [manifest.Source(f"{repository} (open_clip {wanted.name})", path.parent.name)]
-    text = open_clip.get_model_config(wanted.architecture)["text_cfg"]
-    overrides: dict[str, Any] = {}
-    tokenizer = open_clip.get_tokenizer(wanted.architecture) if "hf_tokenizer_name" not in text else None
-    if tokenizer is None:
-        found = text_repository(text["hf_model_name"], wanted.text_revision, checkpoint.TOKENIZERS)
-        sources.append(found.source)
-        overrides["text_cfg"] = text | {"hf_model_name": str(found.folder), "hf_model_pretrained": False}
-        tokenizer = hf_tokenizer(text, found.folder)
+    tokenizer, overrides, text_sources = text_from_hub(wanted, repository, path.parent.name)
+    sources += text_sources
     # From a file, open_clip knows nothing of the entry: neither how pictures are prepared nor the activation.
     overrides["force_quick_gelu"] = uses_quick_gelu(wanted)
     settings = {f"image_{name}": entry.get(name) for name in ("mean", "std", "interpolation", "resize_mode")}
@@ -67,6 +61,28 @@ def from_hub(wanted: OpenClipSource) -> Loaded:
         wanted.architecture, str(path), **settings, **overrides
     )
     return Loaded(model, original.eval().requires_grad_(False), preprocess, tokenizer, tuple(sources))
+
+
+def text_from_hub(
+    wanted: OpenClipSource, repository: str, commit: str
+) -> tuple[Any, dict[str, Any], list[manifest.Source]]:
+    """The tokenizer, what the model's creation must be told of the text tower, and where else than the model's
+    `repository` at that commit it came from."""
+    text = open_clip.get_model_config(wanted.architecture)["text_cfg"]
+    described = text.get("hf_model_name") or text.get("hf_tokenizer_name")
+    if not described:
+        return open_clip.get_tokenizer(wanted.architecture), {}, []
+    sources: list[manifest.Source] = []
+    if described == repository:
+        folder = checkpoint.fetch(repository, commit, ["config.json", *checkpoint.TOKENIZERS])
+    else:
+        found = text_repository(described, wanted.text_revision, checkpoint.TOKENIZERS)
+        folder = found.folder
+        sources.append(found.source)
+    overrides: dict[str, Any] = {}
+    if "hf_model_name" in text:
+        overrides["text_cfg"] = text | {"hf_model_name": str(folder), "hf_model_pretrained": False}
+    return hf_tokenizer(text, folder), overrides, sources
 
 
 def from_folder(wanted: OpenClipSource, folder: Path) -> Loaded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from multi2vec.convert.errors import RecipeError
@@ -10,15 +11,27 @@ from multi2vec.convert.model import Model
 from multi2vec.convert.recipe import PictureOptions, Recipe, TextOptions
 from multi2vec.manifest import Modality, PictureSpec, TextSpec, word
 
+# Options of texts that only some families follow.
+FURTHER = ("pooling", "append_eos", "is_causal")
 
-def text_spec(own: TextSpec, recipe: Recipe) -> TextSpec:
-    """`own`, as the original library does it, with the recipe's prompts and maximum length. Raises `RecipeError`."""
+
+def text_spec(own: TextSpec, recipe: Recipe, *, knows: Sequence[str] = ()) -> TextSpec:
+    """`own`, as the original library does it, with the recipe's prompts beside its own, and its maximum length.
+
+    `knows` are the further options that the family follows. Raises `RecipeError`.
+    """
     options = recipe.text or TextOptions()
+    for name in FURTHER:
+        if name not in knows and getattr(options, name) != getattr(TextOptions(), name):
+            raise RecipeError(f"{recipe.tag}: text: {name} is not for models of the family {recipe.family!r}")
     length = options.max_length or own.max_length
     if length > own.max_length:
         raise RecipeError(f"{recipe.tag}: max_length is {length}, but the model takes {own.max_length} tokens at most")
     return dataclasses.replace(
-        own, max_length=length, prompts=options.named_prompts, default_prompt=options.default_prompt
+        own,
+        max_length=length,
+        prompts={**own.prompts, **options.named_prompts},
+        default_prompt=options.default_prompt or own.default_prompt,
     )
 
 
@@ -36,10 +49,13 @@ def picture_spec(own: PictureSpec, recipe: Recipe) -> PictureSpec:
 
 
 def check(model: Model, recipe: Recipe) -> None:
-    """Raise `RecipeError` for wishes that the model cannot fulfil."""
+    """Raise `RecipeError` for wishes that the model cannot fulfil.
+
+    A recipe that does not say which kinds of input its model takes may have wishes for any.
+    """
     wishes: dict[Modality, Any] = {"text": recipe.text, "image": recipe.picture}
     for modality, wish in wishes.items():
-        if wish is not None and modality not in model.parts:
+        if wish is not None and modality not in model.parts and recipe.modalities is not None:
             raise RecipeError(
                 f"{recipe.tag} has a table [{word(modality)}], but the model has no {word(modality)} tower"
             )
@@ -52,7 +68,7 @@ def check(model: Model, recipe: Recipe) -> None:
 
 def _check_promises(model: Model, recipe: Recipe) -> None:
     """What the catalogue tells of the model must be true of it."""
-    if recipe.modalities != tuple(model.parts):
+    if recipe.modalities is not None and recipe.modalities != tuple(model.parts):
         wanted, found = (" and ".join(map(word, each)) for each in (recipe.modalities, model.parts))
         raise RecipeError(f"{recipe.tag} promises vectors of {wanted}, but the model makes them of {found}")
     if recipe.dimensions not in (None, model.dimensions):

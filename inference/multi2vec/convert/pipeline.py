@@ -3,43 +3,73 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
-from multi2vec.convert import export, families, parity, samples
+from multi2vec.convert import export, families, originals, parity, progress, samples
 from multi2vec.convert.model import Model, Part
 from multi2vec.convert.recipe import Recipe
+from multi2vec.engine.floors import COMPRESSED
 from multi2vec.engine.rows import Row
-from multi2vec.manifest import DENSE, Example, Manifest, Modality
+from multi2vec.manifest import DENSE, Example, Manifest, Modality, Stored
+
+# How far another machine's float32 may be from this one's, as a cosine.
+MARGIN = 0.001
 
 
 def convert(
-    recipe: Recipe, source: Path | None, target: Path, precision: export.Precision, console: Console
+    recipe: Recipe,
+    source: Path | None,
+    target: Path,
+    stored: Stored,
+    console: Console,
+    between: Callable[[], None] = lambda: None,
 ) -> Manifest:
-    """Write the model folder `target`. Raises `ConversionError`, and then nothing was written."""
+    """Write the model folder `target`. Raises `ConversionError`, and then nothing was written.
+
+    `between` is called between steps and before the folder appears; what it raises ends the conversion.
+    """
     export.check_replaceable(target.absolute())
-    with console.status(f"loading {recipe.tag}"):
+    with progress.step(f"loading {recipe.tag}", console):
         model = families.load(recipe, source)
+    between()
     for each in model.sources:
         console.print(f"source: {each.name}" + (f" at {each.revision}" if each.revision else ""), markup=False)
     with export.atomic_folder(target) as folder:
-        with console.status("exporting to OpenVINO"):
-            towers = export.write(model, folder, precision)
-            # What is measured is opened as a server opens it, so the folder has a manifest from here on.
-            manifest = export.write_manifest(folder, export.describe(recipe, model, towers, precision))
+        towers = export.write(model, folder, stored, console)
+        # What is measured is opened as a server opens it, so the folder has a manifest from here on.
+        manifest = export.write_manifest(folder, export.describe(recipe, model, towers, stored))
+        model = model.exported()
+        gc.collect()
+        between()
+        shown = examples(model)
         figures = parity.check(model, folder, console)
-        complete = dataclasses.replace(manifest, parity=figures, examples=examples(model))
-        manifest = export.write_manifest(folder, complete)
-        with console.status("proving the finished folder"):
-            parity.prove(folder)
+        manifest = export.write_manifest(folder, dataclasses.replace(manifest, parity=figures, examples=shown))
+        with progress.step("proving the finished folder", console):
+            manifest = proved(folder, manifest)
+        between()
         size = sum(path.stat().st_size for path in folder.iterdir())
     console.print(
         f"wrote {target} ({size / 1e6:.1f} MB, {manifest.dimensions} dimensions, fingerprint {manifest.fingerprint})",
         markup=False,
     )
     return manifest
+
+
+def proved(folder: Path, manifest: Manifest) -> Manifest:
+    """The manifest of a folder that proved itself. Raises `ParityError`.
+
+    Where weights are compressed, it states what the examples kept: a server on any machine must get there too, which
+    says more than the floor that all models have.
+    """
+    cosine = parity.prove(folder)
+    if manifest.precision not in COMPRESSED:
+        return manifest
+    return export.write_manifest(folder, dataclasses.replace(manifest, floor=round(cosine - MARGIN, 4)))
 
 
 def examples(model: Model) -> tuple[Example, ...]:
@@ -50,7 +80,7 @@ def examples(model: Model) -> tuple[Example, ...]:
 def _examples(modality: Modality, part: Part) -> list[Example]:
     chosen = samples.SAMPLES[modality]
     items = list(chosen.examples())
-    default = parity.readings(part.spec)[0]
+    default = originals.readings(part.spec)[0]
     rows = part.reference.rows([default.for_original(item) for item in items])[DENSE]
     return [Example(modality, chosen.content(item), _digits(row)) for item, row in zip(items, rows, strict=True)]
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from multi2vec import places
+from multi2vec import names, places
+from multi2vec.convert import licences
 from multi2vec.convert.errors import RecipeError
 from multi2vec.decoding import DecodeError, decode
-from multi2vec.manifest import Modality, Prompt
+from multi2vec.engine.floors import COMPRESSED
+from multi2vec.manifest import Modality, Prompt, Stored
 
 RECIPES = places.IMAGES
 
@@ -62,11 +64,17 @@ class TextOptions:
 
     A prompt is a template with a place for `{text}`, and perhaps one for `{task}`; without `{text}` it stands in front
     of the text. As a table it can have a `task` for callers that give none. `max_length` counts tokens.
+
+    The others are for a model that does not say it itself. `pooling`: which of an encoder's states become the vector;
+    `append_eos`: the end token stands behind each text; `is_causal`: whether a decoder's tokens see only those before.
     """
 
     prompts: Mapping[str, str | Prompt] = field(default_factory=dict)
     default_prompt: str | None = None
     max_length: int | None = None
+    pooling: Literal["cls", "mean", "last"] | None = None
+    append_eos: bool = False
+    is_causal: bool | None = None
 
     @property
     def named_prompts(self) -> dict[str, Prompt]:
@@ -84,11 +92,22 @@ class PictureOptions:
 
 
 @dataclass(frozen=True)
+class Published:
+    """The table [published]: figures that the model's authors or others published, by what they measure, and where."""
+
+    source: str
+    figures: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One recipe. `sources` has one entry named "model", or "pictures" and "texts" where these come from two places.
 
     `modalities`, `dimensions` and `context` (tokens that a text may have) tell about the model before anybody has
-    loaded it; conversion refuses a model that they are not true of. `aliases` are the model's names elsewhere.
+    loaded it; conversion refuses a model that they are not true of. None says nothing. `aliases` are the model's names
+    elsewhere; a repository that is the only source is one anyway. `weights` is how they are stored unless the user
+    wants otherwise; `floors` are the smallest cosines that its compressed weights (int8, int4) may have, where they are
+    not the usual ones. `published` are figures that others measured.
     """
 
     tag: str
@@ -97,28 +116,39 @@ class Recipe:
     sources: dict[str, Source]
     languages: tuple[str, ...] = ()
     description: str = ""
-    modalities: tuple[Modality, ...] = ("text", "image")
+    modalities: tuple[Modality, ...] | None = ("text", "image")
     dimensions: int | None = None
     context: int | None = None
     aliases: tuple[str, ...] = ()
+    weights: Stored = "fp16"
+    floors: Mapping[str, float] = field(default_factory=dict)
     normalise: bool = True
     # Lengths that a dense vector may be cut to (Matryoshka), or the smallest where any length from there on will do.
     cut_dimensions: tuple[int, ...] = ()
     smallest_dimensions: int | None = None
     text: TextOptions | None = None
     picture: PictureOptions | None = None
+    published: Published | None = None
+
+    @property
+    def non_commercial(self) -> bool:
+        """Whether the licence forbids commercial use."""
+        return licences.is_non_commercial(self.licence)
 
 
 def tags(folder: Path = RECIPES) -> list[str]:
     """The tags that there are recipes for."""
-    return sorted(path.stem for path in folder.glob("*.toml"))
+    return names.tags(folder)
 
 
-def read(tag: str, folder: Path = RECIPES) -> Recipe:
-    """The recipe of that tag. Raises `RecipeError`, which lists the tags when there is none of that name."""
-    known = tags(folder)
-    if tag not in known:
-        raise RecipeError(f"there is no recipe for {tag!r}; there are: {', '.join(known)}")
+def read(name: str, folder: Path = RECIPES) -> Recipe:
+    """The recipe of that tag, or of the model that has this name elsewhere.
+
+    Raises `RecipeError`, which lists similar names when there is none.
+    """
+    tag = names.resolve(name, folder)
+    if tag is None:
+        raise RecipeError(names.unknown(name, folder))
     path = folder / f"{tag}.toml"
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -159,6 +189,9 @@ def _check(recipe: Recipe, where: str) -> None:
     """Raise `RecipeError` for what can be seen without the model; `options.check` does the rest."""
     if any(length <= 0 for length in (*recipe.cut_dimensions, recipe.smallest_dimensions or 1)):
         raise RecipeError(f"{where}: cut_dimensions and smallest_dimensions are lengths of vectors, so above zero")
+    for name, floor in recipe.floors.items():
+        if name not in COMPRESSED or not 0 < floor < 1:
+            raise RecipeError(f"{where}: floors are cosines between 0 and 1 for {' and '.join(COMPRESSED)}")
     text = recipe.text or TextOptions()
     if text.max_length is not None and text.max_length <= 0:
         raise RecipeError(f"{where}: text: max_length is {text.max_length}; it is a number of tokens, so above zero")
@@ -170,16 +203,3 @@ def _check(recipe: Recipe, where: str) -> None:
             raise RecipeError(f"{where}: text: the prompt {name!r} has more than one place for {{text}}")
         if prompt.task is not None and not prompt.takes_task:
             raise RecipeError(f"{where}: text: the prompt {name!r} has a task, but no place for {{task}}")
-
-
-def table(folder: Path = RECIPES) -> str:
-    """The recipes as a Markdown table."""
-    rows = ["| tag | what it is | languages | licence |", "| --- | --- | --- | --- |"]
-    for tag in tags(folder):
-        recipe = read(tag, folder)
-        rows.append(f"| `{tag}` | {recipe.description} | {', '.join(recipe.languages)} | {recipe.licence} |")
-    return "\n".join(rows)
-
-
-if __name__ == "__main__":
-    print(table())

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -18,7 +19,25 @@ from multi2vec.convert.recipe import PictureOptions, Recipe
 from multi2vec.engine.rows import Row
 from multi2vec.manifest import DENSE, PictureSpec, Prompt
 
+Original = TypeVar("Original")
+
 _PLACES = re.compile(r"(\{text\}|\{task\})")
+
+
+class Shared(Generic[Original]):
+    """What several references share: loaded for the first that asks, the same for all, and gone with the last."""
+
+    def __init__(self, load: Callable[[], Original]) -> None:
+        self._load = load
+        self._alive: Callable[[], Original | None] = lambda: None
+
+    def __call__(self) -> Original:
+        """What `load` made."""
+        found = self._alive()
+        if found is None:
+            found = self._load()
+            self._alive = weakref.ref(found)
+        return found
 
 
 @dataclass(frozen=True)

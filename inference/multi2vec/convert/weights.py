@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.utils import logging
 
 from multi2vec.convert.errors import SourceError
 from multi2vec.convert.model import Model
+
+# Each loading of weights would have a bar of its own, which lasts a moment and leaves a line.
+logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 State = Mapping[str, torch.Tensor]
 
@@ -62,13 +66,18 @@ def check_equal(loaded: State, proved: State, where: str) -> None:
         raise SourceError(f"{where}: the weights that were loaded differ from the checkpoint's: {_some(differing)}")
 
 
+def model_type(folder: Path) -> str | None:
+    """The type of model that the folder's `config.json` states."""
+    path = folder / "config.json"
+    found: str | None = json.loads(path.read_text(encoding="utf-8")).get("model_type") if path.is_file() else None
+    return found
+
+
 def check_model_type(folder: Path, wanted: str) -> None:
     """Refuse a `config.json` of another kind of model, which transformers would only warn of. Raises `SourceError`."""
     path = folder / "config.json"
-    if not path.is_file():
-        return
-    found = json.loads(path.read_text(encoding="utf-8")).get("model_type")
-    if found != wanted:
+    found = model_type(folder)
+    if path.is_file() and found != wanted:
         raise SourceError(f"{path} is of a model of the type {found!r}, not {wanted!r}; is the recipe's family right?")
 
 

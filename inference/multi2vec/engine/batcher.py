@@ -5,6 +5,9 @@ next batches collect. There is one exception: a worker that has just finished, w
 moment until more items have come. The clients that it answered are about to send as many again, and without that wait
 batches would shrink to one item each. Items of all requests go into the same batches. A batch is formed out of items of
 similar size, because each is padded to the largest beside it.
+
+An item larger than a whole batch may be (a text of thousands of tokens) runs for as long as many batches. Such long
+items have a queue of their own, and where there are several workers, one is left to the others.
 """
 
 from __future__ import annotations
@@ -46,6 +49,7 @@ class Observer(Protocol):
 class _Job(Generic[Item, Result]):
     item: Item
     size: int
+    is_long: bool
     future: asyncio.Future[Result]
     queued: float = field(default_factory=time.monotonic)
 
@@ -75,8 +79,10 @@ class Batcher(Generic[Item, Result]):
         self._idle = workers
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix=f"encode-{name}")
         self._waiting: deque[_Job[Item, Result]] = deque()
+        self._long = _LongItems[Item, Result](max(1, workers - 1))
         self._wakeup: asyncio.Handle | None = None
-        self._running: dict[int, float] = {}
+        # When each batch was started, and how many full batches' worth it is.
+        self._running: dict[int, tuple[float, float]] = {}
         self._seconds_per_item = 0.0
         # Idle workers start nothing until so many items wait, or the timer goes off, or no batch runs any more.
         self._refill = 0
@@ -87,17 +93,21 @@ class Batcher(Generic[Item, Result]):
     @property
     def waiting(self) -> int:
         """Items that no worker has taken yet."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._long.waiting)
 
     @property
     def longest_run(self) -> float:
-        """Seconds since the oldest batch now running was started; 0 when none is."""
-        return time.monotonic() - min(self._running.values()) if self._running else 0.0
+        """Seconds that a batch now running has taken already, the longest of them; 0 when none is.
+
+        Of a long item it is the seconds for each full batch's worth.
+        """
+        now = time.monotonic()
+        return max(((now - started) / worth for started, worth in self._running.values()), default=0.0)
 
     @contextmanager
     def admit(self, items: int) -> Iterator[None]:
         """A permit for so many items, taken before any work is done for them. Raises `Overloaded`."""
-        estimate = (self.admitted + items) * self._seconds_per_item
+        estimate = (self.admitted - self._long.in_hand + items) * self._seconds_per_item
         # One request may be longer than the limit when it is alone: refusing it for ever would help nobody.
         if self.admitted and self.admitted + items > self._admission.items:
             raise Overloaded(
@@ -118,10 +128,16 @@ class Batcher(Generic[Item, Result]):
             self.admitted -= items
 
     def submit(self, item: Item, size: int = 1) -> asyncio.Future[Result]:
-        """Queue an item. Cancelling the future takes it out of the queue again."""
+        """Queue an item. Cancelling the future takes it out of the queue again.
+
+        Raises `Overloaded` for a long one that would have to wait too long for those before it.
+        """
         loop = asyncio.get_running_loop()
-        job = _Job[Item, Result](item, size, loop.create_future())
-        self._waiting.append(job)
+        job = _Job[Item, Result](item, size, self._budget.batches(size) > 1, loop.create_future())
+        if job.is_long:
+            self._long.add(job, self._admission)
+        else:
+            self._waiting.append(job)
         if self._idle and self._wakeup is None:
             # At the end of this turn of the loop, so that items that arrive together go together.
             self._wakeup = loop.call_soon(self._dispatch)
@@ -154,6 +170,8 @@ class Batcher(Generic[Item, Result]):
 
     def _take(self) -> list[_Job[Item, Result]]:
         """The next batch: the oldest item and those that go well with it, so that nothing starves."""
+        if (long := self._long.take(self._waiting[0].queued if self._waiting else math.inf)) is not None:
+            return [long]
         oldest: list[_Job[Item, Result]] = []
         while self._waiting and len(oldest) < LOOKAHEAD * self._budget.items:
             job = self._waiting.popleft()
@@ -173,7 +191,7 @@ class Batcher(Generic[Item, Result]):
         self._idle -= 1
         started = time.monotonic()
         key = id(jobs)
-        self._running[key] = started
+        self._running[key] = started, max(1.0, self._budget.batches(jobs[0].size))
         loop = asyncio.get_running_loop()
         done = self._executor.submit(self._run_checked, [job.item for job in jobs])
         done.add_done_callback(
@@ -205,20 +223,65 @@ class Batcher(Generic[Item, Result]):
                     job.future.set_exception(outcome)
         else:
             self.failures_in_row = 0
-            self._learn(seconds / len(jobs) / self._workers)
+            if not jobs[0].is_long:
+                per_item = seconds / len(jobs) / self._workers
+                self._seconds_per_item = smoothed(self._seconds_per_item, per_item)
             for job, result in zip(jobs, outcome, strict=True):
                 if not job.future.done():
                     job.future.set_result(result)
-        if self._running:
+        if jobs[0].is_long:
+            self._long.done(jobs[0], seconds)
+        elif self._running:
             share = math.ceil(self.admitted / self._workers)
             self._hold_back(min(share, self._budget.items), REFILL_WAIT * seconds)
         self._dispatch()
         self._observer.batch_done([started - job.queued for job in jobs], seconds)
 
-    def _learn(self, seconds_per_item: float) -> None:
-        if self._seconds_per_item == 0.0:
-            self._seconds_per_item = seconds_per_item
-        self._seconds_per_item += SMOOTHING * (seconds_per_item - self._seconds_per_item)
+
+class _LongItems(Generic[Item, Result]):
+    """Those that wait, and those that run, `most` at a time."""
+
+    def __init__(self, most: int) -> None:
+        self.waiting: deque[_Job[Item, Result]] = deque()
+        self._most = most
+        self._running = 0
+        self._seconds_per_size = 0.0
+
+    @property
+    def in_hand(self) -> int:
+        """Those that wait or run."""
+        return len(self.waiting) + self._running
+
+    def add(self, job: _Job[Item, Result], admission: Admission) -> None:
+        """Queue it. Raises `Overloaded` when those before it would take too long."""
+        before = sum(each.size for each in self.waiting if not each.future.done())
+        estimate = before * self._seconds_per_size / self._most
+        if estimate > admission.seconds:
+            raise Overloaded(
+                f"the answer to a long item would take more than {estimate:.0f} s, longer than {admission.seconds:g} s",
+                limit="MAX_WAIT",
+                retry_after=max(1, math.ceil(estimate - admission.seconds)),
+            )
+        self.waiting.append(job)
+
+    def take(self, queued_before: float) -> _Job[Item, Result] | None:
+        """The oldest, if it was queued before that and may run now."""
+        while self.waiting and self.waiting[0].future.done():
+            self.waiting.popleft()
+        if not self.waiting or self._running >= self._most or self.waiting[0].queued > queued_before:
+            return None
+        self._running += 1
+        return self.waiting.popleft()
+
+    def done(self, job: _Job[Item, Result], seconds: float) -> None:
+        """It ran, well or not."""
+        self._running -= 1
+        self._seconds_per_size = smoothed(self._seconds_per_size, seconds / job.size)
+
+
+def smoothed(known: float, newest: float) -> float:
+    """The estimate after one more measurement; 0 while there is none."""
+    return known + SMOOTHING * (newest - known) if known else newest
 
 
 def cut(sizes: Sequence[int], budget: Budget, workers: int) -> Iterator[tuple[int, int]]:

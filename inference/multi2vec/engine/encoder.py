@@ -125,6 +125,8 @@ def properties(execution: Execution, precision: str) -> dict[str, Any]:
         found["NUM_STREAMS"] = execution.cpu_streams
         # Pinned threads of two towers would fight for the same cores, and a container's cores are not its own.
         found["ENABLE_CPU_PINNING"] = False
+        # For compressed weights OpenVINO would round activations to 8 bits, on CPUs with the instructions for it.
+        found["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0
     else:
         found["PERFORMANCE_HINT"] = "THROUGHPUT"
     return found

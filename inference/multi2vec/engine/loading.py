@@ -14,7 +14,7 @@ from multi2vec.engine.embedder import Embedder, Lane
 from multi2vec.engine.encoder import Encoder, Execution
 from multi2vec.engine.observer import Observer
 from multi2vec.engine.precision import Choice
-from multi2vec.engine.preparers import PREPARERS, Preparer
+from multi2vec.engine.preparers import PREPARERS, Entry, Preparer
 from multi2vec.engine.wanted import Wanted
 from multi2vec.engine.work import Limits, Work
 from multi2vec.manifest import Manifest, ManifestError, Modality
@@ -129,10 +129,17 @@ def _choice(
 
     def measured() -> Choice:
         item = preparer.prepare(examples[0].content, Wanted())
-        batches = COMPARED_WIDE if PREPARERS[modality].wide else COMPARED
+        batches = _compared(PREPARERS[modality], item.size)
         inputs = {batch: preparer.collate([item] * batch) for batch in batches}
         trials = precision.trials(file, execution, allowed, inputs)
         until_quiet()
         return precision.choose(trials, batches)
 
     return precision.remembered(execution.cache, file, execution, allowed, measured)
+
+
+def _compared(entry: Entry, size: int) -> tuple[int, ...]:
+    """The sizes of batches that precisions are compared at, for items of that size: those that are ever formed."""
+    first, *others = COMPARED_WIDE if entry.wide else COMPARED
+    most = entry.budget.padded
+    return (first, *(each for each in others if most is None or each * size <= most))

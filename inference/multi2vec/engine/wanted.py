@@ -16,10 +16,10 @@ Truncation = Literal["end", "start", "refuse"]
 class Wanted:
     """What a caller wants of its vectors. The default is what the original library does by itself.
 
-    `prompt` names one of the manifest's prompts; `task` is free text for a prompt that has a place for it. A text of
-    more tokens than `max_tokens` (and than the model takes) loses its end or its start, or is refused. `output` names
-    one of the manifest's outputs. `dimensions` cuts dense vectors to one of the lengths that the manifest allows,
-    before they are normalised. `normalise` None: as the model does.
+    `prompt` names one of the manifest's prompts; None is the model's default, "" no prompt at all. `task` is free text
+    for a prompt that has a place for it. A text of more tokens than `max_tokens` (and than the model takes) loses its
+    end or its start, or is refused. `output` names one of the manifest's outputs. `dimensions` cuts dense vectors to
+    one of the lengths that the manifest allows, before they are normalised. `normalise` None: as the model does.
     """
 
     prompt: str | None = None

@@ -11,13 +11,18 @@ from dataclasses import dataclass, field
 class Budget:
     """How large a batch may be.
 
-    `padded` bounds items × largest size. `slack` is the padding, in units of size, that costs as much as a batch of
-    its own: beyond it, smaller items go into the next batch.
+    `padded` bounds items × largest size; an item that is larger by itself is a long one, and a batch of its own.
+    `slack` is the padding, in units of size, that costs as much as a batch of its own: beyond it, smaller items go into
+    the next batch.
     """
 
     items: int
     padded: int | None = None
     slack: int | None = None
+
+    def batches(self, size: int) -> float:
+        """How many full batches' worth one item is: above 1 it is a long one."""
+        return 0.0 if self.padded is None else size / self.padded
 
 
 @dataclass(frozen=True)

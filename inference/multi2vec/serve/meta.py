@@ -40,6 +40,7 @@ def describe(manifest: Manifest) -> dict[str, Any]:
         "model": [{"name": source.name, "revision": source.revision} for source in manifest.sources],
         "family": manifest.family,
         "licence": manifest.licence,
+        "non_commercial": manifest.non_commercial,
         "languages": manifest.languages,
         "modalities": manifest.modalities,
         "dimensions": manifest.dimensions,

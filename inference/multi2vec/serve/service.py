@@ -177,7 +177,7 @@ def work(settings: Settings) -> Work:
     return Work(
         budgets={
             "text": replace(texts, items=settings.text_batch, padded=settings.text_batch_tokens),
-            "image": replace(pictures, items=settings.picture_batch),
+            "image": replace(pictures, items=settings.picture_batch, padded=settings.picture_batch),
         },
         admission=Admission(settings.max_queue, settings.max_wait),
     )

@@ -57,7 +57,7 @@ class Settings(BaseSettings):
         description="OpenVINO's cache of compiled models, for fast starts; `none` turns it off",
     )
 
-    picture_batch: int = Field(default=32, ge=1, description="Most pictures in one batch")
+    picture_batch: int = Field(default=32, ge=1, description="Most pictures, or tiles of pictures, in one batch")
     text_batch: int = Field(default=32, ge=1, description="Most texts in one batch")
     text_batch_tokens: int = Field(
         default=1024, ge=1, description="Most tokens in one batch of texts, padding included"

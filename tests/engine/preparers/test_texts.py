@@ -114,6 +114,12 @@ class TestPrompts:
     def test_without_a_default_there_is_none(self, tmp_path: Path) -> None:
         assert words(preparer(tmp_path, prompts=self.PROMPTS).prepare("cat")) == ["<s>", "cat", "</s>"]
 
+    def test_no_prompt_in_place_of_the_default(self, tmp_path: Path) -> None:
+        ready = preparer(tmp_path, prompts=self.PROMPTS, default_prompt="document")
+        assert words(ready.prepare("cat", Wanted(prompt=""))) == ["<s>", "cat", "</s>"]
+        with pytest.raises(Unsupported, match="no prompt named ''"):
+            ready.prepare("cat", Wanted(prompt="", task="dog"))
+
     def test_a_task_in_place_of_the_prompt_s_own(self, tmp_path: Path) -> None:
         ready = preparer(tmp_path, prompts=self.PROMPTS, default_prompt="document")
         expected = ["<s>", "one", "dog", "two", "cat", "</s>"]

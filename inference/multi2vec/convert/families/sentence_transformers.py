@@ -20,7 +20,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Transformer
 from transformers import AutoModel, CLIPImageProcessorPil, CLIPModel
 
-from multi2vec.convert import checkpoint, options, references, weights
+from multi2vec.convert import checkpoint, options, processors, references, two_towers, weights
 from multi2vec.convert.checkpoint import Checkpoint
 from multi2vec.convert.errors import ConversionError, SourceError, one_line
 from multi2vec.convert.families import clip
@@ -75,7 +75,7 @@ class Pictures:
     open: references.Opener
 
     def prepare(self, item: bytes) -> Mapping[str, Array]:
-        return {"pixels": clip.unscaled(clip_of(self.pipeline).processor.image_processor, self.open(item))}
+        return {"pixels": processors.unscaled(clip_of(self.pipeline).processor.image_processor, self.open(item))}
 
     def rows(self, items: Sequence[bytes]) -> Mapping[str, Sequence[Row]]:
         images: list[Any] = [self.open(item) for item in items]
@@ -210,8 +210,10 @@ def _texts(loaded: Loaded, spec: TextSpec) -> Texts:
 def picture_part(loaded: Loaded, recipe: Recipe) -> Part:
     """Everything about pictures. Raises `SourceError` unless a CLIP makes their vectors."""
     original = clip_of(loaded.original)
-    # With torchvision installed the library takes the processor whose roundings need torch; see families/clip.py.
+    # With torchvision installed the library takes the processor whose roundings need torch; see processors.py.
     processor = CLIPImageProcessorPil.from_dict(original.processor.image_processor.to_dict())
     original.processor.image_processor = processor
-    open_picture = references.opener(clip.own_picture_spec(processor), recipe)
-    return clip.picture_part(clip_of(loaded.pipeline).model, processor, recipe, Pictures(loaded.original, open_picture))
+    open_picture = references.opener(processors.picture_spec(processor), recipe)
+    return two_towers.picture_part(
+        clip_of(loaded.pipeline).model, processor, recipe, Pictures(loaded.original, open_picture)
+    )

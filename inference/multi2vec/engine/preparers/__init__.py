@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from multi2vec.engine.preparers.pictures import PicturePreparer
 from multi2vec.engine.preparers.protocol import Prepared, Preparer
 from multi2vec.engine.preparers.texts import TextPreparer
+from multi2vec.engine.preparers.tiles import picture_preparer
 from multi2vec.engine.work import Budget, Limits
 from multi2vec.manifest import Modality, TowerSpec
 
@@ -29,8 +29,9 @@ class Entry:
     wide: bool = False
 
 
-# The slack is about what it costs, in padded tokens, to run one more batch of texts.
+# The slack is about what it costs, in padded tokens, to run one more batch of texts. A picture counts as many as it has
+# tiles.
 PREPARERS: dict[Modality, Entry] = {
     "text": Entry(TextPreparer, Budget(32, padded=1024, slack=96)),
-    "image": Entry(PicturePreparer, Budget(32), wide=True),
+    "image": Entry(picture_preparer, Budget(32, padded=32), wide=True),
 }

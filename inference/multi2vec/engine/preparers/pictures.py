@@ -10,8 +10,9 @@ import binascii
 import contextlib
 import io
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,8 @@ from multi2vec.manifest import PictureSpec, TowerSpec
 Pixels = npt.NDArray[np.uint8]
 # A file's bytes, those in base64, the file's path, or pixels: uint8 (height, width) or (height, width, 3 or 4).
 Picture = str | bytes | Path | Image.Image | npt.NDArray[np.uint8]
+
+Made = TypeVar("Made")
 
 # Decoders for formats that people have; PostScript and the like run programs and stay out.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO")
@@ -112,6 +115,14 @@ def prepare(picture: Picture, spec: PictureSpec, limits: Limits = Limits()) -> P
 
     Raises `BadInput` when it cannot be decoded and `TooLarge` when it is over a limit.
     """
+    return decoded(picture, lambda opened: _pixels(opened, spec), limits)
+
+
+def decoded(picture: Picture, make: Callable[[Image.Image], Made], limits: Limits) -> Made:
+    """What `make` makes of the opened picture, which it decodes.
+
+    Raises `BadInput` when it cannot be decoded and `TooLarge` when it is over a limit.
+    """
     opened = _open(picture, limits)
     if opened.width * opened.height > limits.picture_pixels:
         raise TooLarge(
@@ -120,7 +131,7 @@ def prepare(picture: Picture, spec: PictureSpec, limits: Limits = Limits()) -> P
     is_large = opened.width * opened.height > LARGEST_SIDE_BY_SIDE
     try:
         with _one_large if is_large else contextlib.nullcontext():
-            return _pixels(opened, spec)
+            return make(opened)
     except Exception as error:
         # Decoders raise nearly anything on broken files; all of it is the file's fault, never the server's.
         raise BadInput(f"a picture ({opened.format or 'pixels'}) cannot be decoded: {error}") from None
@@ -170,12 +181,16 @@ def _open_file(data: bytes, limits: Limits) -> Image.Image:
 
 
 def _pixels(picture: Image.Image, spec: PictureSpec) -> Pixels:
-    if spec.exif_orientation:
-        picture = ImageOps.exif_transpose(picture)
+    picture = upright(picture, spec)
     if spec.convert_rgb == "before_resize":
         picture = to_rgb(picture, spec)
     picture = resize(picture, spec)
     return np.asarray(to_rgb(picture, spec))
+
+
+def upright(picture: Image.Image, spec: PictureSpec) -> Image.Image:
+    """The picture turned as its camera says, if the spec wants that."""
+    return ImageOps.exif_transpose(picture) if spec.exif_orientation else picture
 
 
 def to_rgb(picture: Image.Image, spec: PictureSpec) -> Image.Image:

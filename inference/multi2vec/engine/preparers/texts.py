@@ -7,6 +7,7 @@ rest. A test holds the ids against the original tokenizers on strings that are h
 from __future__ import annotations
 
 import html
+import string
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -24,11 +25,14 @@ from multi2vec.manifest import Prompt, TextSpec, TowerSpec
 Ids = npt.NDArray[np.int64]
 
 # OpenVINO prepares its kernels for each new shape and keeps them: fewer lengths cost less time and memory than the
-# padding that they add.
-LENGTH_STEP = 8
+# padding that they add. So lengths are rounded up to steps, by the number of tokens: longer steps for longer texts.
+LENGTH_STEPS = ((128, 8), (512, 32), (2048, 128), (8192, 512))
+LONGEST_STEP = 2048
 
 # A text of this many characters is tokenised in about 0.3 ms.
 QUICK_CHARACTERS = 1000
+
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 CLEANING: dict[str, Callable[[str], str]] = {
     "strip": str.strip,
@@ -37,6 +41,9 @@ CLEANING: dict[str, Callable[[str], str]] = {
     "unescape_html": lambda text: html.unescape(html.unescape(text)),
     "collapse_whitespace": lambda text: " ".join(text.split()),
     "lower": str.lower,
+    "spaces_for_underscores": lambda text: text.replace("_", " "),
+    # ASCII's only, as the originals do it.
+    "remove_punctuation": lambda text: text.translate(_NO_PUNCTUATION),
 }
 
 IDS = "input_ids"
@@ -77,23 +84,27 @@ class TextPreparer:
         if is_long:
             self._truncate(encoding, length, wanted)
         ids = np.array(self._tokenizer.post_process(encoding).ids, dtype=np.int64)
-        return Prepared({IDS: ids}, size=len(ids), tokens=len(ids), truncated=is_long)
+        # Where all are padded to one length, texts of any length cost the same.
+        size = self._spec.max_length if self._spec.padding == "fixed" else len(ids)
+        return Prepared({IDS: ids}, size=size, tokens=len(ids), truncated=is_long)
 
     def collate(self, items: Sequence[Prepared]) -> dict[str, Ids]:
         """The tower's inputs for several texts, int64 (len(items), length) each, padded on the right: to the model's
-        fixed length, or to the longest of them, rounded up to `LENGTH_STEP`."""
+        fixed length, or to the longest of them, rounded up to its step."""
         spec = self._spec
         length = spec.max_length if spec.padding == "fixed" else self._rounded(max(item.size for item in items))
         ids = np.full((len(items), length), spec.pad_id, dtype=np.int64)
         mask = np.zeros((len(items), length), dtype=np.int64)
         for row, item in enumerate(items):
-            ids[row, : item.size] = item.arrays[IDS]
-            mask[row, : item.size] = 1
+            own = item.arrays[IDS]
+            ids[row, : len(own)] = own
+            mask[row, : len(own)] = 1
         arrays = {IDS: ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         return {name: arrays[name] for name in self._inputs}
 
     def _rounded(self, length: int) -> int:
-        return max(length, min(self._spec.max_length, -(-length // LENGTH_STEP) * LENGTH_STEP))
+        step = next((step for longest, step in LENGTH_STEPS if length <= longest), LONGEST_STEP)
+        return max(length, min(self._spec.max_length, -(-length // step) * step))
 
     def _allowed_length(self, wanted: Wanted) -> int:
         most = self._spec.max_length
@@ -121,10 +132,11 @@ class TextPreparer:
 
     def _prompt(self, wanted: Wanted) -> Prompt | None:
         """The prompt of the wanted name, or the default one, or the one that has a place for the wanted task."""
-        prompts, name = self._spec.prompts, wanted.prompt or self._spec.default_prompt
+        prompts = self._spec.prompts
+        name = self._spec.default_prompt if wanted.prompt is None else wanted.prompt
         if wanted.prompt is None and wanted.task is not None:
             name = self._prompt_with_task(name)
-        if name is None:
+        if name is None or (not name and wanted.task is None):
             return None
         if name not in prompts:
             known = ", ".join(sorted(prompts)) or "none"

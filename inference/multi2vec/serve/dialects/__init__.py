@@ -1,6 +1,6 @@
 """The table of dialects. The first one's errors are shown where a path belongs to none."""
 
 from multi2vec.serve.dialect import Dialect
-from multi2vec.serve.dialects.weaviate import clip
+from multi2vec.serve.dialects.weaviate import clip, transformers
 
-DIALECTS: tuple[Dialect, ...] = (clip.DIALECT,)
+DIALECTS: tuple[Dialect, ...] = (clip.DIALECT, transformers.DIALECT)

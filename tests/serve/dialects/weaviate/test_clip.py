@@ -1,10 +1,8 @@
 """The contract of Weaviate's modules, against the real server; and the checks of the reference's smoke test."""
 
-import http.client
 import json
 import math
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -14,28 +12,11 @@ from hypothesis import strategies as st
 
 from multi2vec import manifest as manifests
 from tests import pictures, toy
+from tests.serve.dialects.weaviate.wire import assert_error, raw
 from tests.server import Server, serving
 
 GOOD = {name: toy.b64(data) for name, data in pictures.good().items()}
 BROKEN = {name: toy.b64(data) for name, data in pictures.broken().items() if name != "bomb"}
-
-
-def raw(server: Server, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
-    """A request with exactly these headers: clients add a Content-Type of their own."""
-    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)
-    connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
-    response = connection.getresponse()
-    answer = response.status, response.read()
-    connection.close()
-    return answer
-
-
-def assert_error(response: httpx.Response, status: int, *words: str) -> None:
-    assert response.status_code == status
-    assert set(response.json()) == {"error"}
-    assert isinstance(response.json()["error"], str)
-    for word in words:
-        assert word in response.json()["error"]
 
 
 class TestVectorize:

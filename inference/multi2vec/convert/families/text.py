@@ -1,0 +1,49 @@
+"""Texts alone, by any folder of sentence-transformers (Transformer, Pooling, Dense, Normalize), or by a plain folder of
+an encoder or decoder of transformers; for that the recipe says the pooling.
+
+A decoder's vector is the state of a text's last token, usually an end token; where the checkpoint's tokenizer lacks it,
+the recipe's `append_eos` puts it there. Its attention is causal unless its configuration or the recipe says that it is
+not (gte-Qwen2, https://huggingface.co/Alibaba-NLP/gte-Qwen2-1.5B-instruct).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from multi2vec.convert import gte, text_towers
+from multi2vec.convert import sentence_pipelines as pipelines
+from multi2vec.convert.errors import ConversionError, RecipeError, SourceError, one_line
+from multi2vec.convert.model import Model
+from multi2vec.convert.options import FURTHER
+from multi2vec.convert.recipe import Recipe, TextOptions
+from multi2vec.convert.text_towers import Pipeline
+
+# The recipe's word for a pooling, and sentence-transformers'.
+POOLINGS = {"cls": "cls", "mean": "mean", "last": "lasttoken"}
+
+
+def load(recipe: Recipe, source: Path | None) -> Model:
+    """Raises `ConversionError` when the checkpoint is of a kind that is not supported, not complete, or cannot be had."""
+    found = pipelines.find(recipe, "model", source, or_plain=True)
+    gte.register()
+    try:
+        pipeline = _pipeline(found.folder, recipe)
+        part = text_towers.part(found.folder, pipeline, recipe, knows=FURTHER)
+    except ConversionError:
+        raise
+    except Exception as error:
+        raise SourceError(f"{found.folder} cannot be read as a text model: {one_line(error)}") from error
+    return Model((found.source,), {"text": part})
+
+
+def _pipeline(folder: Path, recipe: Recipe) -> Pipeline:
+    pooling = (recipe.text or TextOptions()).pooling
+    if pipelines.is_pipeline(folder):
+        if pooling is not None:
+            raise RecipeError(f"{recipe.tag}: text: pooling is {pooling!r}, but the checkpoint has a pooling of its own")
+        return text_towers.read(folder)
+    if pooling is None:
+        raise SourceError(
+            f"{folder} has no {pipelines.MODULES}, so the recipe needs a pooling under [text]: {', '.join(POOLINGS)}"
+        )
+    return text_towers.plain(folder, POOLINGS[pooling])

@@ -1,0 +1,197 @@
+"""What the original library makes of the samples: inputs, held against ours at once, and rows, for later.
+
+Apart from the comparison of rows, so that the original and our towers are never in memory at the same time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from multi2vec import manifest
+from multi2vec.convert import progress, references, samples
+from multi2vec.convert.comparison import Report, Stage, compare_array
+from multi2vec.convert.errors import one_line
+from multi2vec.convert.model import Model, Part
+from multi2vec.convert.samples import Sample
+from multi2vec.engine.errors import ClientError
+from multi2vec.engine.preparers import PREPARERS, Prepared, Preparer
+from multi2vec.engine.rows import Array, Row
+from multi2vec.engine.wanted import Wanted
+from multi2vec.engine.work import Limits
+from multi2vec.manifest import DENSE, Modality, Prompt, word
+
+# Whole vectors cover the towers and the prompts too; alone, a few of each tell which stage is to blame.
+FEW_SAMPLES = 8
+# For prompts with a place for a task. The braces must stay as they are.
+TASK = "find the {text} that answers"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to ask for an item's vector: by the model's default, or with one of its prompts."""
+
+    name: str
+    wanted: Wanted
+    prompt: Prompt | None
+
+    @property
+    def suffix(self) -> str:
+        """What the names of its stages end with."""
+        return f", prompt {self.name}" if self.name else ""
+
+    def for_original(self, item: Any) -> Any:
+        """The item as people would give it to the original library."""
+        return item if self.prompt is None else references.prompted(item, self.prompt)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One modality's samples that both sides could prepare, and the original's rows for them by output."""
+
+    modality: Modality
+    reading: Reading
+    samples: Sequence[Sample]
+    ours: Sequence[Prepared]
+    originals: Sequence[Mapping[str, Array]]
+    rows: Mapping[str, Sequence[Row]]
+
+    def title(self, what: str, output: str = DENSE) -> str:
+        """A stage's name."""
+        with_output = "" if output == DENSE else f", {output}"
+        return f"{word(self.modality)} {what}{with_output}{self.reading.suffix}"
+
+
+def readings(spec: Any) -> list[Reading]:
+    """The default, then each further prompt; those that take a task once more with one."""
+    prompts: Mapping[str, Prompt] = getattr(spec, "prompts", {})
+    default: str | None = getattr(spec, "default_prompt", None)
+    found = [Reading("", Wanted(), prompts[default] if default else None)]
+    for name, prompt in prompts.items():
+        if name != default:
+            found.append(Reading(name, Wanted(prompt=name), prompt))
+        if prompt.takes_task:
+            with_task = dataclasses.replace(prompt, task=TASK)
+            found.append(Reading(f"{name} with a task", Wanted(prompt=name, task=TASK), with_task))
+    return found
+
+
+def collect(model: Model, folder: Path, report: Report, console: Console) -> list[Compared]:
+    """Every modality with every prompt; what preparation shows goes to the report. The originals are let go."""
+    described = manifest.read(folder)
+    found: list[Compared] = []
+    for modality, part in model.parts.items():
+        preparer = PREPARERS[modality].make(folder, part.spec, described.tower(modality), Limits())
+        both = _Both(modality, part, preparer, report, console)
+        ways = [both.compare(reading) for reading in readings(part.spec)]
+        report.parity["samples"][modality] = len(ways[0].samples)
+        both.compare_further(ways[0])
+        found += ways
+    model.release()
+    return found
+
+
+def batches(sizes: Sequence[int], items: int, padded: int | None) -> Iterator[list[int]]:
+    """The places of all items, those of like size together: at most `items` in a batch, and items × largest size at
+    most `padded` unless it is one item."""
+    batch: list[int] = []
+    for place in sorted(range(len(sizes)), key=lambda each: sizes[each]):
+        if batch and (len(batch) == items or (padded is not None and (len(batch) + 1) * sizes[place] > padded)):
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch
+
+
+@dataclass(frozen=True)
+class _Both:
+    """Our preparation of one modality, and the original."""
+
+    modality: Modality
+    part: Part
+    preparer: Preparer[Any]
+    report: Report
+    console: Console
+
+    def compare(self, reading: Reading) -> Compared:
+        """Compare what both sides make of the samples, and let the original make its rows for them."""
+        stages: dict[str, Stage] = {}
+        failed = Stage(f"{word(self.modality)} samples{reading.suffix}")
+        kept: list[tuple[Sample, Prepared, Mapping[str, Array]]] = []
+        title = f"{word(self.modality)} preparation{reading.suffix}"
+        for sample in progress.follow(samples.SAMPLES[self.modality].all(), title, self.console):
+            pair = self._prepare(sample, reading, failed)
+            if pair is None:
+                continue
+            own, original = pair
+            for name in {**own.arrays, **original}:
+                stage = stages.setdefault(name, Stage(f"{word(self.modality)} {name}{reading.suffix}"))
+                if name in own.arrays:
+                    compare_array(stage, sample.name, own.arrays[name], original.get(name))
+                else:
+                    stage.faults.append(f"{sample.name} has no {name}, the original has")
+            kept.append((sample, own, original))
+        self.report.stages += [*stages.values(), *([failed] if failed.faults else [])]
+        self._note_differences(stages)
+        return self._with_rows(reading, kept[:FEW_SAMPLES] if reading.name else kept)
+
+    def compare_further(self, default: Compared) -> None:
+        """Other ways to what the original prepares."""
+        for name, way in self.part.further.items():
+            stage = Stage(f"{word(self.modality)} {name}")
+            for sample, own in zip(default.samples, default.ours, strict=True):
+                for array, expected in (way(default.reading.for_original(sample.item)) or {}).items():
+                    compare_array(stage, sample.name, own.arrays[array], expected)
+            if not stage.samples:
+                stage.faults.append("none of the samples could be compared")
+            self.report.stages.append(stage)
+
+    def _prepare(self, sample: Sample, reading: Reading, failed: Stage) -> tuple[Prepared, Mapping[str, Array]] | None:
+        """Ours and the original's, or None when one of the two cannot: a fault, unless the sample is unusual and it is
+        the original that fails."""
+        try:
+            own = self.preparer.prepare(sample.item, reading.wanted)
+        except ClientError as error:
+            failed.faults.append(f"{sample.name} cannot be prepared: {error}")
+            return None
+        try:
+            return own, self.part.reference.prepare(reading.for_original(sample.item))
+        except Exception as error:
+            if sample.unusual:
+                note = f"{sample.name}: served, though the original library fails on it ({one_line(error)})"
+                self.report.notes.append(note)
+            else:
+                failed.faults.append(f"the original library fails on {sample.name}: {one_line(error)}")
+            return None
+
+    def _note_differences(self, stages: Mapping[str, Stage]) -> None:
+        differences = self.report.parity["preparation"].setdefault(self.modality, {})
+        for name, stage in stages.items():
+            found = max(differences.get(name, 0), stage.figures.get("largest_difference", 0))
+            differences[name] = int(found) if found == int(found) else found
+
+    def _with_rows(self, reading: Reading, kept: Sequence[tuple[Sample, Prepared, Mapping[str, Array]]]) -> Compared:
+        items = [reading.for_original(sample.item) for sample, _, _ in kept]
+        title = f"{word(self.modality)} rows of the original library{reading.suffix}"
+        most = samples.SAMPLES[self.modality].batch, PREPARERS[self.modality].budget.padded
+        rows: dict[str, list[Any]] = {output.name: [None] * len(items) for output in self.part.tower.outputs}
+        groups = list(batches([own.size for _, own, _ in kept], *most))
+        for group in progress.follow(groups, title, self.console):
+            found = self.part.reference.rows([items[place] for place in group])
+            for name, each in rows.items():
+                for place, row in zip(group, found[name], strict=True):
+                    each[place] = row
+        return Compared(
+            modality=self.modality,
+            reading=reading,
+            samples=[sample for sample, _, _ in kept],
+            ours=[own for _, own, _ in kept],
+            originals=[original for _, _, original in kept],
+            rows=rows,
+        )

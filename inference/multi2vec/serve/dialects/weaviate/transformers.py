@@ -1,0 +1,125 @@
+"""What Weaviate's modules text2vec-transformers, text2vec-model2vec and img2vec-neural send and expect: one path.
+
+The wire format is read from Weaviate's Go modules (`usecases/modulecomponents/clients/transformers`, which newer
+versions extend by lists of texts, and `modules/img2vec-neural/clients`). They also ask for `/meta`, of which they show
+whatever it says, and for `/.well-known/ready`. They parse every body as JSON whatever the status, take nothing but 200
+for success, and show the string under `error`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from multi2vec.engine.errors import TooLarge
+from multi2vec.engine.wanted import Wanted
+from multi2vec.manifest import Manifest, Modality
+from multi2vec.serve import answers, bodies, roles
+from multi2vec.serve.dialect import Dialect
+from multi2vec.serve.errors import BadRequest
+from multi2vec.serve.roles import Role
+from multi2vec.serve.service import Service
+
+PATH = "/vectors"
+EXAMPLE = '{"text": "a photo of a dog", "config": {"task_type": "query"}}'
+
+# "" is what an older version's empty field looks like.
+TASKS: dict[str | None, Role | None] = {None: None, "": None, "query": "query", "passage": "document"}
+
+
+class Config(msgspec.Struct):
+    """How the texts are meant. Weaviate always sends a `pooling_strategy` too, which most users never chose: pooling is
+    the model's own, so that key is ignored like unknown ones."""
+
+    task_type: str | None = None
+    dimensions: int | None = None
+
+
+class VectorsRequest(msgspec.Struct):
+    """One of `text`, `texts` and `image` (base64) is given. Unknown keys are ignored; null means none."""
+
+    text: str | None = None
+    texts: list[str] | None = None
+    image: str | None = None
+    id: str | None = None
+    config: Config | None = None
+
+
+_decoder = msgspec.json.Decoder(VectorsRequest)
+
+
+@dataclass(frozen=True)
+class Form:
+    """A kind of request: the modality of its items, and the answer that is made of the request and their vectors,
+    float32 (items, dimensions)."""
+
+    modality: Modality
+    answer: Callable[[VectorsRequest, Any], dict[str, Any]]
+
+
+def _text(request: VectorsRequest, rows: Any) -> dict[str, Any]:
+    # Weaviate reads `dims`; its own container writes `dim`.
+    return {"text": request.text, "vector": rows[0], "dim": rows.shape[1], "dims": rows.shape[1]}
+
+
+def _texts(request: VectorsRequest, rows: Any) -> dict[str, Any]:
+    return {"vectors": rows, "dims": rows.shape[1]}
+
+
+def _image(request: VectorsRequest, rows: Any) -> dict[str, Any]:
+    return {"id": request.id or "", "vector": rows[0], "dim": rows.shape[1]}
+
+
+# By the request's field.
+FORMS: dict[str, Form] = {"text": Form("text", _text), "texts": Form("text", _texts), "image": Form("image", _image)}
+
+
+def router(service: Service) -> APIRouter:
+    """The route `/vectors`."""
+    routes = APIRouter()
+    settings = service.settings
+
+    async def vectors(request: Request) -> Response:
+        asked = bodies.decode(_decoder, await bodies.read(request, settings.max_body_bytes), PATH, EXAMPLE)
+        form, items = parse(asked, settings.max_items)
+        wanted = wishes(asked.config or Config(), service.manifest)
+        rows = await bodies.unless_gone(request, _vectors(service, form, items, wanted))
+        return answers.json(form.answer(asked, rows))
+
+    routes.add_api_route(PATH, vectors, methods=["POST"])
+    return routes
+
+
+DIALECT = Dialect(
+    name="weaviate text2vec-transformers", paths=(PATH,), router=router, render_error=answers.error_string
+)
+
+
+def parse(request: VectorsRequest, most: int) -> tuple[Form, Sequence[str]]:
+    """The request's form and its items. Raises `BadRequest` unless it is of one form, and `TooLarge` for more than
+    `most` items."""
+    given = {field: value for field in FORMS if (value := getattr(request, field)) is not None}
+    if len(given) != 1:
+        has = " and ".join(given) or "none"
+        raise BadRequest(f"{PATH} takes one of {', '.join(FORMS)}; the body has {has}; it looks like {EXAMPLE}")
+    ((field, value),) = given.items()
+    items = [value] if isinstance(value, str) else value
+    if len(items) > most:
+        raise TooLarge(f"the request has {len(items)} items, more than {most}", limit="MAX_ITEMS")
+    return FORMS[field], items
+
+
+def wishes(config: Config, manifest: Manifest) -> Wanted:
+    """What the configuration asks for, in the model's words. Raises `BadRequest` for a task that Weaviate lacks."""
+    if config.task_type not in TASKS:
+        known = " or ".join(f'"{name}"' for name in TASKS if name)
+        raise BadRequest(f'config.task_type is "{config.task_type}"; it can be {known}, or absent')
+    return Wanted(prompt=roles.prompt_for(manifest, TASKS[config.task_type]), dimensions=config.dimensions)
+
+
+async def _vectors(service: Service, form: Form, items: Sequence[str], wanted: Wanted) -> Any:
+    return (await (await service.embedder()).embed(form.modality, items, wanted)).rows

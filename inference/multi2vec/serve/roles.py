@@ -1,0 +1,35 @@
+"""What a text is for: to search with, or to be found. Each API says it with words of its own; a model may have a prompt
+for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from multi2vec.manifest import Manifest
+
+Role = Literal["query", "document"]
+
+# Names that prompts for it have; the first that a model knows counts. Those of one word, and their order, are
+# sentence-transformers' own (`encode_query`, `encode_document`); the others are those of models with several tasks.
+PROMPTS: Mapping[Role, tuple[str, ...]] = {
+    "query": ("query", "retrieval.query"),
+    "document": ("document", "passage", "corpus", "retrieval.passage"),
+}
+
+
+def prompt_for(manifest: Manifest, role: Role | None) -> str | None:
+    """Which of the model's prompts texts of that role get, for `Wanted.prompt`.
+
+    A model that has one for the other role only takes texts of this role as they are (""), whatever its default is, as
+    sentence-transformers does. Where it has none for either, and for None, its default counts (None).
+    """
+    named = {each: _first(manifest, names) for each, names in PROMPTS.items()}
+    if role is None or not any(named.values()):
+        return None
+    return named[role] or ""
+
+
+def _first(manifest: Manifest, names: tuple[str, ...]) -> str | None:
+    prompts: Mapping[str, Any] = getattr(manifest.inputs.get("text"), "prompts", {})
+    return next((name for name in names if name in prompts), None)

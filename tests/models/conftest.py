@@ -1,0 +1,23 @@
+"""Which real-size models are converted, and whether what was measured is kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.models.real_sizes import CHOSEN, REAL_SIZES
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds --models and --keep-records."""
+    parser.addoption(
+        "--models", default="chosen", metavar="LIST", help="tags separated by commas, chosen (a few), or all"
+    )
+    parser.addoption("--keep-records", action="store_true", help="write what was measured to docs/models.json")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test per model."""
+    if "tag" in metafunc.fixturenames:
+        wanted = metafunc.config.getoption("models")
+        lists = {"chosen": CHOSEN, "all": tuple(REAL_SIZES)}
+        metafunc.parametrize("tag", lists.get(wanted, wanted.split(",")))

@@ -1,0 +1,34 @@
+"""Checkpoints of real size with random weights, by tag; one or more of each family.
+
+Each is written by a process of its own, since a writer's memory would count in what comes after it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+# The function that writes each, as module and name in tests.checkpoints.
+REAL_SIZES: dict[str, str] = {
+    "openai-clip-vit-base-patch32": "clip_layouts:clip_vit_b32",
+}
+
+# Those that CI converts.
+CHOSEN: tuple[str, ...] = ("openai-clip-vit-base-patch32",)
+
+WRITE = """
+import importlib, pathlib, sys
+module, function, folder = sys.argv[1:]
+getattr(importlib.import_module(module), function)(pathlib.Path(folder))
+"""
+
+
+def write(tag: str, folder: Path) -> Path:
+    """Write the tag's checkpoint."""
+    module, _, function = REAL_SIZES[tag].partition(":")
+    command = [sys.executable, "-W", "ignore", "-c", WRITE, f"tests.checkpoints.{module}", function, str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True)
+    return folder

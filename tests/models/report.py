@@ -1,0 +1,136 @@
+"""Writes docs/models.md: `python -m tests.models.report`. From the recipes, and from what was measured here.
+
+What was measured stands in docs/models.json, which tests/models writes; figures that others published stand in recipes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from multi2vec.convert import catalogue
+from multi2vec.convert import recipe as recipes
+from multi2vec.convert.recipe import Recipe
+
+ROOT = Path(__file__).parents[2]
+RECORDS = ROOT / "docs" / "models.json"
+PAGE = ROOT / "docs" / "models.md"
+
+INTRODUCTION = """\
+# Choosing a model
+
+*Written by `python -m tests.models.report`.*
+
+Begin with what cannot be mended later: the languages of your texts, whether you have pictures, how long the texts are,
+and the licence (all in the [README's table](../README.md#models)). Of the models that remain, compare the published
+figures of the benchmark that is nearest to your use: finding pictures by words is COCO, telling kinds of things apart
+is ImageNet, finding texts is MTEB's retrieval or its mean. Then take the best one that is fast enough on your machine:
+what each costs stands below. Vectors of different models cannot be compared, so a change means to import everything
+again.
+
+## Published figures
+
+As their authors or others published them, for the original library; none was measured here. In per cent; figures of
+different columns do not compare. The converted models give the same vectors to within the parity that is stated below.
+"""
+
+COSTS = """\
+## What each costs
+
+Converted here, at real size but with random weights, which changes neither time nor memory nor size: the weights cannot
+be had where this is measured. `smallest cosine` is that of any text or picture to the original library's vector, with
+float32 and with bfloat16 arithmetic. Speed is that of the model in one process without HTTP: items one at a time, and
+all of a few in one call. Peak memory is that of the conversion.
+"""
+
+
+def page(records: Sequence[Mapping[str, Any]], read: Sequence[Recipe]) -> str:
+    """The whole page."""
+    parts = [INTRODUCTION, *_published(read)]
+    if records:
+        parts += [COSTS, "\n".join(_costs(records)) + "\n", *_machines(records)]
+    return "\n".join(parts)
+
+
+def _published(read: Sequence[Recipe]) -> Iterator[str]:
+    """A table for each combination of inputs, with a column for each benchmark."""
+    known = [each for each in read if each.published is not None]
+    for kind in dict.fromkeys([*catalogue.HEADINGS, *(each.modalities or () for each in known)]):
+        chosen = [each for each in known if (each.modalities or ()) == kind]
+        if chosen:
+            yield f"### {catalogue.heading(kind)}\n"
+            yield "\n".join(_figures(chosen)) + "\n"
+
+
+def _figures(chosen: Sequence[Recipe]) -> Iterator[str]:
+    tables = {each.tag: each.published.figures for each in chosen if each.published}
+    names = list(dict.fromkeys(name for figures in tables.values() for name in figures))
+    sources = list(dict.fromkeys(each.published.source for each in chosen if each.published))
+    yield _row(["model", *names, "source"])
+    yield _row(["---", *["---:"] * len(names), "---"])
+    for each in chosen:
+        if each.published:
+            cells = [f"{tables[each.tag][name]:g}" if name in tables[each.tag] else "" for name in names]
+            yield _row([f"`{each.tag}`", *cells, str(sources.index(each.published.source) + 1)])
+    yield ""
+    yield "Sources:"
+    yield ""
+    yield from (f"{number}. {source}" for number, source in enumerate(sources, 1))
+
+
+def _costs(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    columns = ["model", "weights", "folder, MB", "smallest cosine, f32", "bf16", "texts/s", "pictures/s",
+               "conversion, s", "peak memory, GB"]  # fmt: skip
+    yield _row(columns)
+    yield _row(["---", "---", *["---:"] * (len(columns) - 2)])
+    for each in records:
+        parity, speed = each["parity"], each["speed"]
+        yield _row(
+            [
+                f"`{each['tag']}`",
+                each["weights"],
+                f"{each['folder_bytes'] / 1e6:,.0f}",
+                _smallest(parity.get("f32")),
+                _smallest(parity.get("bf16")),
+                _rates(speed.get("text")),
+                _rates(speed.get("image")),
+                f"{each['conversion_seconds']:,.0f}",
+                f"{each['peak_bytes'] / 1e9:.1f}",
+            ]
+        )
+
+
+def _machines(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """What it was measured on."""
+    found = dict.fromkeys((each["cpu"], each["threads"]) for each in records)
+    yield "Measured on " + "; ".join(f"{cpu}, {threads} threads" for cpu, threads in found) + ".\n"
+
+
+def _smallest(figures: Any) -> str:
+    """The smallest cosine of all modalities and outputs, or nothing where it was not measured."""
+    cosines = [output["smallest_cosine"] for outputs in figures.values() for output in outputs.values()] if (
+        isinstance(figures, dict)
+    ) else []  # fmt: skip
+    return f"{min(cosines):.7g}" if cosines else ""
+
+
+def _rates(speed: Mapping[str, float] | None) -> str:
+    """Items per second, one at a time and together."""
+    return f"{speed['alone']:g}, {speed['together']:g}" if speed else ""
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def current() -> str:
+    """The page as it should be now."""
+    records = json.loads(RECORDS.read_text(encoding="utf-8")) if RECORDS.is_file() else []
+    return page(records, [recipes.read(tag) for tag in recipes.tags()])
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(current(), encoding="utf-8")
