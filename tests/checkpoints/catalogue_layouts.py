@@ -151,5 +151,3 @@ def gemma_tokenizer(folder: Path) -> GemmaTokenizer:
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     return tokenizer
-
-

@@ -37,9 +37,7 @@ def fastvit_mci_small(pretrained: bool = False, **changes: Any) -> Any:
 @register_model
 def vit_mci_small(pretrained: bool = False, **changes: Any) -> Any:
     """As `vit_base_mci_224`: a ViT behind convolutions; 48 px."""
-    stem = ConvStem(
-        channels=(16, 16, 64), stride=(4, 2, 2), kernel_size=(4, 2, 2), padding=0, act_layer=torch.nn.GELU
-    )
+    stem = ConvStem(channels=(16, 16, 64), stride=(4, 2, 2), kernel_size=(4, 2, 2), padding=0, act_layer=torch.nn.GELU)
     embedding = partial(HybridEmbed, backbone=stem, proj=False)
     sizes = {"embed_layer": embedding, "patch_size": 1, "no_embed_class": True, "img_size": EDGE, **SIZES}
     return build_model_with_cfg(VisionTransformer, "vit_mci_small", pretrained, **{**sizes, **changes})

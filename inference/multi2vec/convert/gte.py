@@ -24,7 +24,7 @@ FIXED = {
 }
 
 
-class PublishedGteConfig(GteConfig):  # type: ignore[misc]
+class PublishedGteConfig(GteConfig):  # type: ignore[no-untyped-call]
     """A configuration of the type "new", which becomes one of the type "gte" when it is read."""
 
     model_type = TYPE
@@ -45,7 +45,9 @@ def translated(published: dict[str, Any]) -> dict[str, Any]:
     for name, value in FIXED.items():
         if published.get(name, value) != value:
             raise SourceError(f"a GTE model with {name} = {published[name]!r} is not supported")
-    config = {name: value for name, value in published.items() if name not in ("auto_map", "rope_scaling", "rope_theta")}
+    config = {
+        name: value for name, value in published.items() if name not in ("auto_map", "rope_scaling", "rope_theta")
+    }
     config["model_type"] = GteConfig.model_type
     head = int(published["hidden_size"]) // int(published["num_attention_heads"])
     config["rope_parameters"] = _rope(published.get("rope_scaling"), float(published.get("rope_theta", 10000)), head)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from timm.utils import reparameterize_model
+from timm.utils.model import reparameterize_model
 
 
 class Reparameterised(torch.nn.Module):

@@ -137,9 +137,8 @@ def load_encoder(folder: Path) -> Any:
 
 
 def _without_heads(info: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {
-        name: [each for each in info[name] if not each.startswith(HEADS)] for name in ("missing_keys", "unexpected_keys")
-    }
+    reported = ("missing_keys", "unexpected_keys")
+    kept = {name: [each for each in info[name] if not each.startswith(HEADS)] for name in reported}
     return {**info, **kept}
 
 

@@ -79,7 +79,8 @@ class TextTower(torch.nn.Module):
         features = {"token_embeddings": states, "attention_mask": attention_mask}
         for head in self.heads:
             features = head(features)
-        return features["sentence_embedding"]
+        vectors: torch.Tensor = features["sentence_embedding"]
+        return vectors
 
 
 @dataclass(frozen=True)

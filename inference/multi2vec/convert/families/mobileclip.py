@@ -187,7 +187,9 @@ def text_part(model: Original, original: Original, configuration: Configuration,
     )
     spec = options.text_spec(own, recipe)
     if spec.max_length != own.max_length:
-        raise RecipeError(f"{recipe.tag}: texts of this model always have {own.max_length} tokens; leave max_length out")
+        raise RecipeError(
+            f"{recipe.tag}: texts of this model always have {own.max_length} tokens; leave max_length out"
+        )
     tower = Tower(
         module=reparameterised(model.text),
         inputs=(TensorSpec("input_ids", "i64", (None, spec.max_length)),),

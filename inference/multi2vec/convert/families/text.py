@@ -23,7 +23,7 @@ POOLINGS = {"cls": "cls", "mean": "mean", "last": "lasttoken"}
 
 
 def load(recipe: Recipe, source: Path | None) -> Model:
-    """Raises `ConversionError` when the checkpoint is of a kind that is not supported, not complete, or cannot be had."""
+    """Raises `ConversionError` when the checkpoint is of a kind that is not supported, not complete, or not there."""
     found = pipelines.find(recipe, "model", source, or_plain=True)
     gte.register()
     try:
@@ -40,7 +40,9 @@ def _pipeline(folder: Path, recipe: Recipe) -> Pipeline:
     pooling = (recipe.text or TextOptions()).pooling
     if pipelines.is_pipeline(folder):
         if pooling is not None:
-            raise RecipeError(f"{recipe.tag}: text: pooling is {pooling!r}, but the checkpoint has a pooling of its own")
+            raise RecipeError(
+                f"{recipe.tag}: text: pooling is {pooling!r}, but the checkpoint has a pooling of its own"
+            )
         return text_towers.read(folder)
     if pooling is None:
         raise SourceError(
