@@ -73,6 +73,8 @@ def modernbert(folder: Path) -> Path:
         global_attn_every_n_layers=2,
         local_attention=16,
         **{name: getattr(tokenizer, name) for name in ("pad_token_id", "cls_token_id", "sep_token_id")},
+        bos_token_id=tokenizer.cls_token_id,
+        eos_token_id=tokenizer.sep_token_id,
         **SMALL,
     )
     _save(spread(ModernBertModel(config)), tokenizer, folder, torch.float16)
@@ -98,7 +100,7 @@ def e5_mistral(folder: Path) -> Path:
     config = MistralConfig(
         vocab_size=len(tokenizer), max_position_embeddings=32768, sliding_window=4096, head_dim=16, **GROUPED
     )
-    _save(spread(MistralModel(config)), tokenizer, folder, torch.float16)
+    _save(spread(MistralModel(config), seed=1), tokenizer, folder, torch.float16)
     _change(folder / "tokenizer_config.json", add_eos_token=True, add_bos_token=True)
     prompts = {
         "web_search_query": f"Instruct: {TASK}\nQuery: ",

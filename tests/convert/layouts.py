@@ -10,6 +10,7 @@ from pathlib import Path
 from multi2vec.convert import recipe
 from multi2vec.convert.recipe import Recipe
 from tests import checkpoints
+from tests.checkpoints import text_layouts
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,18 @@ OPEN_CLIP = {
         "text_projection",
     )
 }
+
+BERT = {
+    "model.safetensors": (
+        "encoder.layer.1.attention.self.query.weight",
+        "embeddings.LayerNorm.bias",
+        "embeddings.position_embeddings.weight",
+    )
+}
+DECODER = {
+    "model.safetensors": ("layers.1.self_attn.q_proj.weight", "layers.0.input_layernorm.weight", "embed_tokens.weight")
+}
+TEXTS_ONLY = {"text": ("input_ids",)}
 
 LAYOUTS: dict[str, Layout] = {
     "clip": Layout(
@@ -142,4 +155,27 @@ LAYOUTS: dict[str, Layout] = {
         },
         inputs={"text": ("input_ids",), "image": ("pixels", "input_ids")},
     ),
+    "text of BERT": Layout("bge-small-en-v1.5", text_layouts.bge, BERT, inputs=TEXTS_ONLY),
+    "text of XLM-RoBERTa": Layout("multilingual-e5-small", text_layouts.multilingual_e5, BERT, inputs=TEXTS_ONLY),
+    "text of ModernBERT": Layout(
+        "gte-modernbert-base",
+        text_layouts.modernbert,
+        {"model.safetensors": ("layers.1.attn.Wqkv.weight", "final_norm.weight", "embeddings.tok_embeddings.weight")},
+        inputs=TEXTS_ONLY,
+    ),
+    "text of GTE": Layout(
+        "gte-multilingual-base",
+        text_layouts.gte_multilingual,
+        {
+            "model.safetensors": (
+                "new.embeddings.LayerNorm.bias",
+                "new.encoder.layer.1.attention.o_proj.bias",
+                "new.embeddings.word_embeddings.weight",
+            )
+        },
+        inputs=TEXTS_ONLY,
+    ),
+    "text of Qwen3": Layout("qwen3-embedding-0.6b", text_layouts.qwen3_embedding, DECODER, inputs=TEXTS_ONLY),
+    "text of Mistral": Layout("e5-mistral-7b-instruct", text_layouts.e5_mistral, DECODER, inputs=TEXTS_ONLY),
+    "text of Qwen2": Layout("gte-Qwen2-1.5B-instruct", text_layouts.gte_qwen2, DECODER, inputs=TEXTS_ONLY),
 }

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import ModernBertConfig
-from transformers.masking_utils import create_bidirectional_mask, create_bidirectional_sliding_window_mask
+from transformers import ModernBertConfig, Qwen3Config
+from transformers.masking_utils import (
+    create_bidirectional_mask,
+    create_bidirectional_sliding_window_mask,
+    create_causal_mask,
+)
 
 from multi2vec.convert import masks
 
@@ -33,3 +37,14 @@ def test_a_row_that_sees_nothing_is_finite() -> None:
     for kind in (torch.float32, torch.bfloat16, torch.float16):
         scores = (nearby + 500).to(kind)
         assert torch.isfinite(torch.softmax(scores, dim=-1)).all()
+
+
+def test_a_causal_mask_is_the_librarys_and_one_for_all_rows(settings: dict[str, object]) -> None:
+    config = Qwen3Config(hidden_size=8, num_attention_heads=2, num_hidden_layers=1)
+    config._attn_implementation = "sdpa"
+    seen = create_causal_mask(**{**settings, "config": config}, past_key_values=None)
+    before = masks.before(6)
+    assert before.shape == (1, 1, 6, 6)
+    # It sees padding, too, but only from padding.
+    real = MASK[:, None, :, None].bool()
+    assert torch.equal((before == 0) & real, seen & real)

@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 
 from multi2vec import manifest
-from multi2vec.convert import parity
+from multi2vec.convert import parity, references
 from multi2vec.convert.errors import ParityError
 from multi2vec.convert.recipe import TextOptions
 from multi2vec.engine.rows import Sparse
@@ -107,10 +107,8 @@ def test_one_wrong_output_fails_the_conversion(
 def test_a_prompt_that_is_served_otherwise_fails_the_conversion(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = parity.references.prompted
-    monkeypatch.setattr(
-        parity.references, "prompted", lambda text, prompt: right(text, prompt).replace("passage", "query")
-    )
+    right = references.prompted
+    monkeypatch.setattr(references, "prompted", lambda text, prompt: right(text, prompt).replace("passage", "query"))
     with pytest.raises(ParityError, match="text input_ids, prompt passage: "):
         toy_family.convert(tmp_path / "toy")
 

@@ -1,9 +1,10 @@
 """Attention of transformers' models in a form that OpenVINO computes right, for towers of any of its architectures.
 
 The library's own masks are true and false. In OpenVINO a row that sees nothing (padding beyond the reach of a sliding
-window) becomes NaN and spreads to all others, so these masks hide by a finite number that is added; where a mask is
-plainly causal there is none, as the padding on the right comes after all that counts. What is grouped is repeated, and
-a scale of its own is multiplied into the queries, since OpenVINO ignores it.
+window) becomes NaN and spreads to all others, so these masks hide by a finite number that is added. A causal mask is
+one that all layers and rows share: told that attention is causal, OpenVINO makes a mask for each layer, gigabytes for a
+long text. What is grouped is repeated, and a scale of its own is multiplied into the queries, since OpenVINO ignores
+it.
 """
 
 from __future__ import annotations
@@ -68,14 +69,14 @@ def mask(
     attention_mask: torch.Tensor | None = None,
     device: torch.device | str = "cpu",
     **others: Any,
-) -> torch.Tensor | None:
-    """Numbers to add to the scores, float32 (rows, 1, 1 or length, length), or None for a causal mask.
+) -> torch.Tensor:
+    """Numbers to add to the scores, float32 (1 or rows, 1, 1 or length, length).
 
     The signature is that of transformers' `masking_utils`; `attention_mask` is true for what is no padding, (rows,
     length).
     """
     if mask_function is causal_mask_function:
-        return None
+        return masks.before(q_length, device)
     if mask_function is bidirectional_mask_function:
         seen = torch.ones(batch_size, kv_length, device=device) if attention_mask is None else attention_mask
         return masks.everywhere(seen)

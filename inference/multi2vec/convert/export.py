@@ -7,7 +7,7 @@ import dataclasses
 import gc
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,9 +16,9 @@ from openvino.preprocess import ColorFormat, PrePostProcessor
 from rich.console import Console
 
 from multi2vec import manifest
-from multi2vec.convert import compression, disk, progress, tracing, weights
+from multi2vec.convert import angles, compression, disk, progress, tracing, weights
 from multi2vec.convert.errors import ConversionError
-from multi2vec.convert.model import Model, Tower
+from multi2vec.convert.model import Model, Scaling, Tower
 from multi2vec.convert.recipe import Recipe
 from multi2vec.engine import floors
 from multi2vec.manifest import Manifest, Stored, TowerSpec
@@ -55,38 +55,41 @@ def write_tower(name: str, tower: Tower, folder: Path, stored: Stored, console: 
     if stored in floors.COMPRESSED:
         # It has a bar of its own.
         console.print(f"compressing the weights of {name} to {stored}", markup=False, highlight=False)
+    exact = angles.frequencies(graph)
     graph = compression.compress(graph, stored, console)
     with progress.step(f"writing {path.name}", console):
         ov.save_model(graph, path, compress_to_fp16=stored != "fp32")
         del graph
-        if tower.scaling is not None:
-            _prepend_scaling(tower, path)
+        if tower.scaling is not None or exact:
+            _finish(tower, exact, path)
     return TowerSpec(path.name, tower.inputs, tower.outputs)
 
 
-def _prepend_scaling(tower: Tower, path: Path) -> None:
-    """Let the graph take uint8 pixels, channels last.
-
-    After the weights were compressed, so that mean and deviation stay float32: as float16 they cost a thousand times
-    the rounding error.
-    """
-    assert tower.scaling is not None
+def _finish(tower: Tower, exact: Mapping[str, angles.Numbers], path: Path) -> None:
+    """What has to stay float32 comes into the graph when its weights are compressed already: as float16 it would cost a
+    thousand times the rounding error."""
     graph = ov.Core().read_model(path)
+    angles.restore(graph, exact)
+    if tower.scaling is not None:
+        graph = _with_scaling(graph, tower.scaling)
+    # The weights' file is mapped into memory and cannot be overwritten while it is read.
+    beside = path.with_name(f"finished-{path.name}")
+    ov.serialize(graph, beside)
+    del graph
+    gc.collect()
+    for suffix in (".xml", ".bin"):
+        beside.with_suffix(suffix).replace(path.with_suffix(suffix))
+
+
+def _with_scaling(graph: ov.Model, scaling: Scaling) -> ov.Model:
+    """Let the graph take uint8 pixels, channels last, as its first input."""
     prepared = PrePostProcessor(graph)
     pixels = prepared.input(0)
     pixels.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC")).set_color_format(ColorFormat.RGB)
     pixels.model().set_layout(ov.Layout("NCHW"))
-    scaling = tower.scaling
     pixels.preprocess().convert_element_type(ov.Type.f32)
     pixels.preprocess().mean([255 * value for value in scaling.mean]).scale([255 * value for value in scaling.std])
-    graph = prepared.build()
-    # The weights' file is mapped into memory and cannot be overwritten while it is read.
-    beside = path.with_name(f"scaled-{path.name}")
-    ov.serialize(graph, beside)
-    del prepared, pixels, graph
-    gc.collect()
-    for suffix in (".xml", ".bin"):
-        beside.with_suffix(suffix).replace(path.with_suffix(suffix))
+    return prepared.build()
 
 
 def describe(recipe: Recipe, model: Model, towers: dict[str, TowerSpec], stored: Stored) -> Manifest:

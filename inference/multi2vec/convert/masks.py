@@ -18,6 +18,15 @@ def everywhere(mask: torch.Tensor) -> torch.Tensor:
     return (1 - mask[:, None, None, :].to(torch.float32)) * HIDDEN
 
 
+def before(length: int, device: torch.device | str = "cpu") -> torch.Tensor:
+    """Each token sees itself and those before it: float32 (1, 1, length, length).
+
+    Padding on the right needs no mask then: it comes after all that counts.
+    """
+    places = torch.arange(length, device=device)
+    return (places[None, None, :, None] < places[None, None, None, :]).to(torch.float32) * HIDDEN
+
+
 def nearby(mask: torch.Tensor, distance: int) -> torch.Tensor:
     """Each token sees those of them that are no further away than `distance`: float32 (rows, 1, length, length)."""
     places = torch.arange(mask.shape[1], device=mask.device)

@@ -28,6 +28,9 @@ from multi2vec.manifest import DENSE, Modality, Prompt, word
 
 # Whole vectors cover the towers and the prompts too; alone, a few of each tell which stage is to blame.
 FEW_SAMPLES = 8
+# Of longer items (in tokens) only the inputs are compared: on the longest texts that some models take, the original
+# would run for hours and need tens of gigabytes.
+LONGEST = 2048
 # For prompts with a place for a task. The braces must stay as they are.
 TASK = "find the {text} that answers"
 
@@ -139,7 +142,10 @@ class _Both:
             kept.append((sample, own, original))
         self.report.stages += [*stages.values(), *([failed] if failed.faults else [])]
         self._note_differences(stages)
-        return self._with_rows(reading, kept[:FEW_SAMPLES] if reading.name else kept)
+        bounded = [each for each in kept if each[1].size <= LONGEST]
+        if not reading.name and len(bounded) < len(kept):
+            self.report.parity.setdefault("inputs_only", {})[self.modality] = len(kept) - len(bounded)
+        return self._with_rows(reading, bounded[:FEW_SAMPLES] if reading.name else bounded)
 
     def compare_further(self, default: Compared) -> None:
         """Other ways to what the original prepares."""

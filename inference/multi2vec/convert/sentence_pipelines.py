@@ -133,6 +133,8 @@ def load_encoder(folder: Path) -> Any:
     weights.check_loading(_without_heads(info), str(folder))
     if hasattr(model, "pooler"):
         model.pooler = None
+    # A decoder would keep what it has computed for the tokens that it writes next.
+    model.config.use_cache = False
     return model.eval().requires_grad_(False)
 
 
