@@ -15,14 +15,17 @@ from multi2vec.convert.samples import TEXTS
 GAIN = 1.6
 
 
-def spread(model: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
-    """Redraw the weights so that activations keep their size through the layers. Returns the model, in eval mode."""
+def spread(model: torch.nn.Module, seed: int = 0, gain: float = GAIN) -> torch.nn.Module:
+    """Redraw the weights so that activations keep their size through the layers. Returns the model, in eval mode.
+
+    The larger the `gain`, the further apart inputs are, and the more a number's last bits count.
+    """
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
         if parameter.ndim < 2:
             continue
         table = ("embedding" in name and "patch" not in name) or name.endswith("embeddings.weight")
-        std = 0.5 if table else GAIN / math.sqrt(parameter[0].numel())
+        std = 0.5 if table else gain / math.sqrt(parameter[0].numel())
         parameter.data.normal_(0.0, std, generator=generator)
     return model.eval()
 

@@ -156,7 +156,10 @@ LAYOUTS: dict[str, Layout] = {
         inputs={"text": ("input_ids",), "image": ("pixels", "input_ids")},
     ),
     "text of BERT": Layout("bge-small-en-v1.5", text_layouts.bge, BERT, inputs=TEXTS_ONLY),
-    "text of XLM-RoBERTa": Layout("multilingual-e5-small", text_layouts.multilingual_e5, BERT, inputs=TEXTS_ONLY),
+    "text of BERT with XLM-RoBERTa's tokenizer": Layout(
+        "multilingual-e5-small", text_layouts.multilingual_e5_small, BERT, inputs=TEXTS_ONLY
+    ),
+    "text of XLM-RoBERTa": Layout("multilingual-e5-base", text_layouts.multilingual_e5, BERT, inputs=TEXTS_ONLY),
     "text of ModernBERT": Layout(
         "gte-modernbert-base",
         text_layouts.modernbert,
@@ -169,7 +172,7 @@ LAYOUTS: dict[str, Layout] = {
         {
             "model.safetensors": (
                 "new.embeddings.LayerNorm.bias",
-                "new.encoder.layer.1.attention.o_proj.bias",
+                "new.encoder.layer.1.mlp.down_proj.weight",
                 "new.embeddings.word_embeddings.weight",
             )
         },

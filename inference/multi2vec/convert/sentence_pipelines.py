@@ -143,6 +143,7 @@ def load_encoder(folder: Path) -> Any:
         local_files_only=True,
     )
     weights.check_loading(_without_heads(info), str(folder))
+    weights.check_architecture(model, str(folder))
     if hasattr(model, "pooler"):
         model.pooler = None
     # A decoder would keep what it has computed for the tokens that it writes next.

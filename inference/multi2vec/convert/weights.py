@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from transformers.utils import logging
 
 from multi2vec.convert.errors import SourceError
@@ -80,6 +81,17 @@ def check_model_type(folder: Path, wanted: str) -> None:
     found = model_type(folder)
     if path.is_file() and found != wanted:
         raise SourceError(f"{path} is of a model of the type {found!r}, not {wanted!r}; is the recipe's family right?")
+
+
+def check_architecture(model: Any, where: str) -> None:
+    """Refuse a model of transformers whose configuration says that it is of another class of that library: some types
+    name their tensors alike. Raises `SourceError`."""
+    kind = type(model).__name__.removesuffix("Model")
+    stated = [name for name in getattr(model.config, "architectures", None) or () if hasattr(transformers, name)]
+    if stated and not any(name.startswith(kind) for name in stated):
+        raise SourceError(
+            f"{where} is of the type {model.config.model_type!r}, but of the architecture {' and '.join(stated)}"
+        )
 
 
 def digest(model: Model) -> str:
