@@ -10,7 +10,7 @@ from pathlib import Path
 from multi2vec.convert import recipe
 from multi2vec.convert.recipe import Recipe
 from tests import checkpoints
-from tests.checkpoints import text_layouts
+from tests.checkpoints import bge_m3_layouts, text_layouts
 
 
 @dataclass(frozen=True)
@@ -178,4 +178,14 @@ LAYOUTS: dict[str, Layout] = {
     "text of Qwen3": Layout("qwen3-embedding-0.6b", text_layouts.qwen3_embedding, DECODER, inputs=TEXTS_ONLY),
     "text of Mistral": Layout("e5-mistral-7b-instruct", text_layouts.e5_mistral, DECODER, inputs=TEXTS_ONLY),
     "text of Qwen2": Layout("gte-Qwen2-1.5B-instruct", text_layouts.gte_qwen2, DECODER, inputs=TEXTS_ONLY),
+    "bge_m3": Layout(
+        "bge-m3",
+        bge_m3_layouts.bge_m3,
+        {
+            "pytorch_model.bin": BERT["model.safetensors"],
+            "sparse_linear.pt": ("weight", "bias"),
+            "colbert_linear.pt": ("weight", "bias"),
+        },
+        inputs=TEXTS_ONLY,
+    ),
 }
