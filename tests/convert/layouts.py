@@ -10,7 +10,7 @@ from pathlib import Path
 from multi2vec.convert import recipe
 from multi2vec.convert.recipe import Recipe
 from tests import checkpoints
-from tests.checkpoints import bge_m3_layouts, text_layouts
+from tests.checkpoints import bge_m3_layouts, jina_v3_layouts, text_layouts
 
 
 @dataclass(frozen=True)
@@ -187,5 +187,19 @@ LAYOUTS: dict[str, Layout] = {
             "colbert_linear.pt": ("weight", "bias"),
         },
         inputs=TEXTS_ONLY,
+    ),
+    "jina_v3": Layout(
+        "jina-embeddings-v3",
+        jina_v3_layouts.jina_v3,
+        {
+            "model.safetensors": (
+                "roberta.encoder.layers.1.mixer.Wqkv.parametrizations.weight.original",
+                "roberta.encoder.layers.1.mixer.Wqkv.parametrizations.weight.0.lora_B",
+                "roberta.encoder.layers.0.mlp.fc1.bias",
+                "roberta.embeddings.word_embeddings.parametrizations.weight.0.lora_A",
+                "roberta.emb_ln.weight",
+            )
+        },
+        inputs={"text": ("input_ids", "adapter")},
     ),
 }
