@@ -76,7 +76,15 @@ class TextTower(torch.nn.Module):
         self.heads = torch.nn.ModuleList(heads)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return self.pooled(self.states(input_ids, attention_mask), attention_mask)
+
+    def states(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """The encoder's last states, float32 (rows, length, dimensions)."""
+        states: torch.Tensor = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return states
+
+    def pooled(self, states: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """What comes after the encoder: from its states to float32 (rows, dimensions)."""
         features = {"token_embeddings": states, "attention_mask": attention_mask}
         for head in self.heads:
             features = head(features)
