@@ -105,6 +105,20 @@ class TestFingerprint:
         inputs = {"text": later, "image": toy.PICTURE}
         assert fingerprint_of(dataclasses.replace(plain, inputs=inputs)) == plain.fingerprint
 
+    def test_a_spec_within_a_spec_too(self, plain: Manifest) -> None:
+        @dataclasses.dataclass(frozen=True)
+        class Later(manifests.Prompt):
+            sparkle: bool = False
+
+        def of(prompt: manifests.Prompt) -> str:
+            text = dataclasses.replace(toy.TEXT, prompts={"query": prompt})
+            return fingerprint_of(dataclasses.replace(plain, inputs={"text": text, "image": toy.PICTURE}))
+
+        now = of(manifests.Prompt("query: "))
+        assert of(Later("query: ")) == now
+        changed = [Later("query: ", sparkle=True), manifests.Prompt("query: ", adapter=0), manifests.Prompt("query:")]
+        assert len({now, *map(of, changed)}) == 4
+
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '"manifest"'])
 def test_what_is_no_manifest_is_refused(text: str) -> None:

@@ -43,11 +43,19 @@ def fingerprint(
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _changed(spec: Any) -> dict[str, Any]:
-    """The fields that differ from their defaults: an optional key that a later version adds changes no fingerprint."""
-    values = dataclasses.asdict(spec)
-    for each in dataclasses.fields(spec):
-        default = each.default_factory() if each.default_factory is not dataclasses.MISSING else each.default
-        if values[each.name] == default:
-            del values[each.name]
-    return values
+def _changed(value: Any) -> Any:
+    """A spec's fields that differ from their defaults, and so on for specs within it: an optional key that a later
+    version adds changes no fingerprint."""
+    if isinstance(value, Mapping):
+        return {name: _changed(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_changed(each) for each in value]
+    if not dataclasses.is_dataclass(value):
+        return value
+    fields = {each.name: each for each in dataclasses.fields(value)}
+    return {name: _changed(getattr(value, name)) for name, each in fields.items() if not _is_default(value, each)}
+
+
+def _is_default(spec: Any, field: dataclasses.Field[Any]) -> bool:
+    default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+    return bool(getattr(spec, field.name) == default)

@@ -50,7 +50,8 @@ class OutputSpec:
     dense: one vector per row, (rows, dimensions). tokens: one vector per token, (rows, length, dimensions). sparse: one
     weight per token, (rows, length), of which each token id keeps the largest; `dimensions` is the vocabulary's size,
     and `token_ids` the input whose ids they are. `vectors` is how many token vectors each row has, where that does not
-    follow from its tokens.
+    follow from its tokens. `skipped` is how many tokens at the beginning of a text have no vector, though the tower
+    gives one.
     """
 
     name: str
@@ -58,6 +59,7 @@ class OutputSpec:
     kind: Kind = "dense"
     token_ids: str = "input_ids"  # noqa: S105
     vectors: int | None = None
+    skipped: int = 0
 
 
 @dataclass(frozen=True)
@@ -135,11 +137,13 @@ class PictureSpec:
 class Prompt:
     """What stands around a text: `{text}` and `{task}` in the template are replaced.
 
-    `task` is taken where the caller gives none.
+    `task` is taken where the caller gives none. `adapter` is for a tower with an input of that name: the number of the
+    adapter that computes these texts; None, as for a text without a prompt: none of them.
     """
 
     template: str
     task: str | None = None
+    adapter: int | None = None
 
     @property
     def takes_task(self) -> bool:

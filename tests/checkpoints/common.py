@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
+from typing import Any
 
 import torch
 from open_clip import SimpleTokenizer
@@ -59,3 +61,8 @@ def bert_tokenizer() -> DistilBertTokenizer:
     trainer = trainers.WordPieceTrainer(vocab_size=900, special_tokens=specials, show_progress=False)
     trained.train_from_iterator([text for text in TEXTS if len(text) < 500], trainer)
     return DistilBertTokenizer(vocab=trained.get_vocab(), do_lower_case=False, model_max_length=512)
+
+
+def change_json(path: Path, **changes: Any) -> None:
+    """Put these keys into the object that the file holds."""
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")

@@ -79,3 +79,12 @@ def test_families_are_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(families.FAMILIES, "other", "tests.no_such_module")
     with pytest.raises(ModuleNotFoundError, match="no_such_module"):
         families.load(dataclasses.replace(wishing(), family="other"), None)
+
+
+def test_a_prompt_with_an_adapter_of_a_model_that_has_none(loaded: Callable[[str], Model]) -> None:
+    adapted = dataclasses.replace(LAYOUTS["text of BERT"].recipe, text=TextOptions({"query": Prompt("", adapter=1)}))
+    model = only(loaded("text of BERT"), "text")
+    spec = dataclasses.replace(model.parts["text"].spec, prompts={"query": Prompt("", adapter=1)})
+    part = dataclasses.replace(model.parts["text"], spec=spec)
+    with pytest.raises(RecipeError, match="the prompt 'query' names an adapter, but the model has none"):
+        options.check(dataclasses.replace(model, parts={"text": part}), adapted)

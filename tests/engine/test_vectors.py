@@ -51,6 +51,11 @@ class TestRows:
         assert np.array_equal(self.row(TOKENS, 1), [[6, 7], [8, 9]])
         assert self.row(TOKENS, 0).shape == (3, 2)  # type: ignore[union-attr]
 
+    def test_tokens_at_the_beginning_may_have_no_vector(self) -> None:
+        skipping = dataclasses.replace(TOKENS, skipped=1)
+        assert np.array_equal(self.row(skipping, 0), [[2, 3], [4, 5]])
+        assert np.array_equal(self.row(skipping, 1), [[8, 9]])
+
     def test_of_a_token_id_the_largest_weight_and_none_that_is_zero(self) -> None:
         first, second = self.row(SPARSE, 0), self.row(SPARSE, 1)
         assert isinstance(first, Sparse)

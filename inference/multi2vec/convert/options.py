@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from multi2vec.convert.errors import RecipeError
 from multi2vec.convert.model import Model
 from multi2vec.convert.recipe import PictureOptions, Recipe, TextOptions
-from multi2vec.manifest import Modality, PictureSpec, TextSpec, word
+from multi2vec.engine.preparers.texts import ADAPTER
+from multi2vec.manifest import Modality, PictureSpec, Prompt, TextSpec, word
 
 # Options of texts that only some families follow.
 FURTHER = ("pooling", "append_eos", "is_causal")
@@ -59,11 +60,20 @@ def check(model: Model, recipe: Recipe) -> None:
             raise RecipeError(
                 f"{recipe.tag} has a table [{word(modality)}], but the model has no {word(modality)} tower"
             )
+    _check_adapters(model, recipe)
     lengths = {"cut_dimensions": recipe.cut_dimensions, "smallest_dimensions": (recipe.smallest_dimensions or 0,)}
     for name, each in lengths.items():
         if each and max(each) >= model.dimensions:
             raise RecipeError(f"{recipe.tag}: {name} has {max(each)}, but the model's vectors have {model.dimensions}")
     _check_promises(model, recipe)
+
+
+def _check_adapters(model: Model, recipe: Recipe) -> None:
+    for part in model.parts.values():
+        prompts: Mapping[str, Prompt] = getattr(part.spec, "prompts", {})
+        adapted = [name for name, prompt in prompts.items() if prompt.adapter is not None]
+        if adapted and ADAPTER not in {each.name for each in part.tower.inputs}:
+            raise RecipeError(f"{recipe.tag}: the prompt {adapted[0]!r} names an adapter, but the model has none")
 
 
 def _check_promises(model: Model, recipe: Recipe) -> None:

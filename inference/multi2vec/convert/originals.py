@@ -50,7 +50,10 @@ class Reading:
 
     def for_original(self, item: Any) -> Any:
         """The item as people would give it to the original library."""
-        return item if self.prompt is None else references.prompted(item, self.prompt)
+        if self.prompt is None:
+            return item
+        text = references.prompted(item, self.prompt)
+        return text if self.prompt.adapter is None else references.Adapted(text, self.prompt.adapter)
 
 
 @dataclass(frozen=True)

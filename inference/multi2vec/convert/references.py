@@ -41,6 +41,14 @@ class Shared(Generic[Original]):
 
 
 @dataclass(frozen=True)
+class Adapted:
+    """A text in its prompt, and the number of the adapter that computes it."""
+
+    text: str
+    adapter: int
+
+
+@dataclass(frozen=True)
 class Opener:
     """Opens pictures for the original library. `transparency` None: the library gets the picture as the file has it."""
 

@@ -26,6 +26,7 @@ logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 State = Mapping[str, torch.Tensor]
 
 SHOWN = 3
+HASHED_AT_ONCE = 2**22
 
 
 def load_proved(kind: Any, folder: Path) -> Any:
@@ -111,8 +112,11 @@ def digest(model: Model) -> str:
 
 
 def _tensor_digest(tensor: torch.Tensor) -> str:
-    array = tensor.detach().to("cpu", torch.float32).contiguous().numpy()
-    return hashlib.sha256(str(array.shape).encode() + array.tobytes()).hexdigest()
+    found = hashlib.sha256(str(tuple(tensor.shape)).encode())
+    # In pieces: the table of a large vocabulary would be gigabytes in float32.
+    for piece in torch.split(tensor.detach().flatten(), HASHED_AT_ONCE):
+        found.update(piece.to("cpu", torch.float32).numpy().data)
+    return found.hexdigest()
 
 
 def _refuse(where: str, missing: Iterable[str], unexpected: Iterable[str], mismatched: Iterable[str]) -> None:

@@ -40,7 +40,7 @@ def _dense(row: Vectors, spec: OutputSpec, inputs: Mapping[str, Array], index: i
 
 
 def _tokens(row: Vectors, spec: OutputSpec, inputs: Mapping[str, Array], index: int, length: int) -> Row:
-    return row[: length if spec.vectors is None else spec.vectors]
+    return row[spec.skipped : length if spec.vectors is None else spec.vectors]
 
 
 def _sparse(row: Vectors, spec: OutputSpec, inputs: Mapping[str, Array], index: int, length: int) -> Row:

@@ -111,6 +111,19 @@ class TestPrompts:
         with pytest.raises(Unsupported, match="no prompt named 'task'; it has: around, document, query"):
             ready.prepare("cat", Wanted(prompt="task"))
 
+    def test_their_adapters_are_a_column_of_the_batch(self, tmp_path: Path) -> None:
+        prompts = {"query": Prompt("one ", adapter=0), "document": Prompt("", adapter=3), "plain": Prompt("two ")}
+        ready = preparer(tmp_path, ("input_ids", "attention_mask", "adapter"), prompts=prompts)
+        items = [ready.prepare("cat", Wanted(prompt=name)) for name in ("document", "plain", None, "query")]
+        adapters = ready.collate(items)["adapter"]
+        assert (adapters.tolist(), adapters.dtype, adapters.shape) == ([3, -1, -1, 0], np.int64, (4,))
+        assert words(items[3]) == ["<s>", "one", "cat", "</s>"]
+
+    def test_a_tower_without_adapters_gets_none(self, tmp_path: Path) -> None:
+        ready = preparer(tmp_path, prompts=self.PROMPTS)
+        assert set(ready.prepare("cat").arrays) == {"input_ids"}
+        assert set(ready.collate([ready.prepare("cat")])) == {"input_ids", "attention_mask"}
+
     def test_without_a_default_there_is_none(self, tmp_path: Path) -> None:
         assert words(preparer(tmp_path, prompts=self.PROMPTS).prepare("cat")) == ["<s>", "cat", "</s>"]
 

@@ -47,6 +47,8 @@ CLEANING: dict[str, Callable[[str], str]] = {
 }
 
 IDS = "input_ids"
+# An input of towers with several adapters, and what it is for a text that none of them computes.
+ADAPTER, NO_ADAPTER = "adapter", -1
 
 
 class TextPreparer:
@@ -67,13 +69,15 @@ class TextPreparer:
         return len(item) <= QUICK_CHARACTERS
 
     def prepare(self, item: str, wanted: Wanted = Wanted()) -> Prepared:
-        """The text's token ids, int64 (length,), special tokens included, in its prompt.
+        """The text's token ids, int64 (length,), special tokens included, in its prompt; and for a tower that takes it,
+        the number of the prompt's adapter, int64 ().
 
         A text longer than the model takes, or than wanted, loses its end or start, or is refused; the special tokens
         stay. Raises `BadInput` for what is no text or too long, `Unsupported` for a prompt or length that is not there.
         """
         length = self._allowed_length(wanted)
-        text = self._prompted(item, wanted)
+        prompt = self._prompt(wanted)
+        text = item if prompt is None else _in_prompt(item, prompt, wanted.task)
         for step in self._clean:
             text = step(text)
         try:
@@ -86,11 +90,11 @@ class TextPreparer:
         ids = np.array(self._tokenizer.post_process(encoding).ids, dtype=np.int64)
         # Where all are padded to one length, texts of any length cost the same.
         size = self._spec.max_length if self._spec.padding == "fixed" else len(ids)
-        return Prepared({IDS: ids}, size=size, tokens=len(ids), truncated=is_long)
+        return Prepared({IDS: ids, **self._adapter(prompt)}, size=size, tokens=len(ids), truncated=is_long)
 
     def collate(self, items: Sequence[Prepared]) -> dict[str, Ids]:
         """The tower's inputs for several texts, int64 (len(items), length) each, padded on the right: to the model's
-        fixed length, or to the longest of them, rounded up to its step."""
+        fixed length, or to the longest of them, rounded up to its step; and int64 (len(items),) numbers of adapters."""
         spec = self._spec
         length = spec.max_length if spec.padding == "fixed" else self._rounded(max(item.size for item in items))
         ids = np.full((len(items), length), spec.pad_id, dtype=np.int64)
@@ -100,7 +104,15 @@ class TextPreparer:
             ids[row, : len(own)] = own
             mask[row, : len(own)] = 1
         arrays = {IDS: ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        if ADAPTER in self._inputs:
+            arrays[ADAPTER] = np.stack([item.arrays[ADAPTER] for item in items])
         return {name: arrays[name] for name in self._inputs}
+
+    def _adapter(self, prompt: Prompt | None) -> dict[str, Ids]:
+        if ADAPTER not in self._inputs:
+            return {}
+        number = NO_ADAPTER if prompt is None or prompt.adapter is None else prompt.adapter
+        return {ADAPTER: np.array(number, dtype=np.int64)}
 
     def _rounded(self, length: int) -> int:
         step = next((step for longest, step in LENGTH_STEPS if length <= longest), LONGEST_STEP)
@@ -119,16 +131,6 @@ class TextPreparer:
         if wanted.truncate == "refuse":
             raise BadInput(f"a text has {len(encoding) + self._specials} tokens, more than {length}; shorten it")
         encoding.truncate(length - self._specials, direction="left" if wanted.truncate == "start" else "right")
-
-    def _prompted(self, text: str, wanted: Wanted) -> str:
-        prompt = self._prompt(wanted)
-        if prompt is None:
-            return text
-        # In one pass: a text may hold "{task}", and a task "{text}".
-        before, place, after = prompt.template.partition("{text}")
-        task = wanted.task if wanted.task is not None else prompt.task or ""
-        before, after = before.replace("{task}", task), after.replace("{task}", task)
-        return before + text + after if place else before + text
 
     def _prompt(self, wanted: Wanted) -> Prompt | None:
         """The prompt of the wanted name, or the default one, or the one that has a place for the wanted task."""
@@ -153,3 +155,11 @@ class TextPreparer:
             known = ", ".join(with_task) or "none"
             raise Unsupported(f"a task needs the name of a prompt that has a place for it; such prompts are: {known}")
         return with_task[0]
+
+
+def _in_prompt(text: str, prompt: Prompt, task: str | None) -> str:
+    # In one pass: a text may hold "{task}", and a task "{text}".
+    before, place, after = prompt.template.partition("{text}")
+    task = task if task is not None else prompt.task or ""
+    before, after = before.replace("{task}", task), after.replace("{task}", task)
+    return before + text + after if place else before + text
