@@ -200,16 +200,21 @@ def part(folder: Path, pipeline: Pipeline, recipe: Recipe, *, knows: Sequence[st
         default_prompt=default,
     )
     spec = options.text_spec(own, recipe, knows=knows)
-    is_causal = getattr(encoder.config, "is_causal", True)
 
     def original() -> Texts:
         loaded = pipeline.load()
         loaded.max_seq_length = spec.max_length
-        if not is_causal:
-            see_everything(loaded)
+        if wishes.is_causal is not None:
+            _transformer(loaded).config.is_causal = wishes.is_causal
         return Texts(loaded, end)
 
     return Part(spec, _tower(encoder, pipeline.heads, tokenizer), Lazy(original), {spec.tokenizer: file})
+
+
+def _transformer(pipeline: SentenceTransformer) -> Any:
+    """The model of transformers that a pipeline begins with."""
+    first: Any = pipeline[0]
+    return first.model
 
 
 def _tower(encoder: Any, heads: Sequence[torch.nn.Module], tokenizer: Any) -> Tower:
@@ -226,19 +231,6 @@ def _tower(encoder: Any, heads: Sequence[torch.nn.Module], tokenizer: Any) -> To
         example=(ids, torch.ones_like(ids)),
         outputs=dense((dimensions or [encoder.config.hidden_size])[-1]),
     )
-
-
-def see_everything(pipeline: SentenceTransformer) -> None:
-    """Let a decoder's tokens see those after them, too.
-
-    Its configuration says so already, but of a text without padding transformers makes no mask, and the layers are
-    causal then after all.
-    """
-    encoder: Any = pipeline[0]
-    encoder.model.config.is_causal = False
-    for module in encoder.model.modules():
-        if hasattr(module, "is_causal"):
-            module.is_causal = False
 
 
 def read_tokenizer(folder: Path) -> Any:
