@@ -15,8 +15,7 @@ from transformers import AutoTokenizer, XLMRobertaModel
 
 import multi2vec
 from multi2vec import Wanted, manifest
-from multi2vec.convert import checkpoint as checkpoints
-from multi2vec.convert import families, recipe
+from multi2vec.convert import families
 from multi2vec.convert.errors import SourceError
 from multi2vec.convert.families import bge_m3
 from multi2vec.engine.rows import Sparse
@@ -146,14 +145,3 @@ def test_a_head_that_cannot_be_read_is_refused(
     with pytest.raises(SourceError, match=str(folder)) as refused:
         families.load(LAYOUTS["bge_m3"].recipe, folder)
     assert "\n" not in str(refused.value)
-
-
-def test_the_heads_are_fetched_of_the_same_commit(
-    monkeypatch: pytest.MonkeyPatch, checkpoint: Callable[[str], Path]
-) -> None:
-    asked: list[tuple[str, str | None, tuple[str, ...]]] = []
-    found = checkpoints.Checkpoint(checkpoint("bge_m3"), manifest.Source("BAAI/bge-m3", "commit"))
-    monkeypatch.setattr(bge_m3.pipelines, "find", lambda *_: found)
-    monkeypatch.setattr(bge_m3.checkpoint, "fetch", lambda *arguments: asked.append(arguments))
-    bge_m3.load(recipe.read("bge-m3"), None)
-    assert asked == [("BAAI/bge-m3", "commit", HEADS)]
