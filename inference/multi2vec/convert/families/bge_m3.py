@@ -107,7 +107,6 @@ def load(recipe: Recipe, source: Path | None) -> Model:
     found = pipelines.find(recipe, "model", source)
     if source is None and isinstance(recipe.sources["model"], HubSource):
         checkpoint.fetch(found.source.name, found.source.revision, (SPARSE_FILE, COLBERT_FILE))
-    weights.check_model_type(found.folder, "xlm-roberta")
     try:
         part = _part(found.folder, recipe)
     except ConversionError:
@@ -118,6 +117,7 @@ def load(recipe: Recipe, source: Path | None) -> Model:
 
 
 def _part(folder: Path, recipe: Recipe) -> Part:
+    weights.check_model_type(folder, "xlm-roberta")
     part = text_towers.part(folder, text_towers.read(folder), recipe)
     encoder: Any = part.tower.module.encoder
     dimensions = encoder.config.hidden_size
