@@ -15,11 +15,11 @@ from transformers import AutoTokenizer, XLMRobertaModel
 
 import multi2vec
 from multi2vec import Wanted, manifest
-from multi2vec.convert import families
+from multi2vec.convert import families, pipeline
 from multi2vec.convert.errors import SourceError
 from multi2vec.convert.families import bge_m3
 from multi2vec.engine.rows import Sparse
-from tests.convert.conftest import Converted
+from tests.convert.conftest import Converted, quiet
 from tests.convert.layouts import LAYOUTS
 
 HEADS = ("sparse_linear.pt", "colbert_linear.pt")
@@ -120,6 +120,16 @@ def test_a_text_of_8192_tokens_has_all_three(model: multi2vec.Model) -> None:
     assert embedded["colbert"].rows[0].shape == (8191, 64)  # type: ignore[union-attr]
     few = embed(model, ["a cat a cat"], "sparse")[0]
     assert set(few.ids) <= set(embedded["sparse"].rows[0].ids)  # type: ignore[union-attr]
+
+
+def test_sparse_weights_survive_compressed_ones(
+    tmp_path: Path, checkpoint: Callable[[str], Path], few_samples: None
+) -> None:
+    """A single column of compressed weights, on one thread, is zero to OpenVINO."""
+    pipeline.convert(LAYOUTS["bge_m3"].recipe, checkpoint("bge_m3"), tmp_path / "int8", "int8", quiet())
+    with multi2vec.open_model(tmp_path / "int8", precision="f32") as opened:
+        (row,) = embed(opened, ["a photo of a cat"], "sparse")
+    assert len(row.ids) > 2
 
 
 def test_the_manifest_says_what_there_is(converted: Callable[[str], Converted]) -> None:
