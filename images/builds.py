@@ -62,6 +62,7 @@ def labels(manifest: dict[str, Any]) -> dict[str, str]:
         f"{PREFIX}.model.licence.non-commercial": str(manifest.get("non_commercial", False)).lower(),
         f"{PREFIX}.model.weights": manifest["precision"],
         f"{PREFIX}.parity": parity(manifest),
+        f"{PREFIX}.parity.mean": parity(manifest, "mean_cosine"),
         f"{PREFIX}.fingerprint": manifest["fingerprint"],
         "org.opencontainers.image.licenses": " AND ".join(dict.fromkeys(["Apache-2.0", spdx(licence)])),
     }
@@ -75,23 +76,24 @@ def spdx(licence: str) -> str:
     return known.get(licence.lower()) or "LicenseRef-" + re.sub(r"[^A-Za-z0-9.-]+", "-", licence)
 
 
-def parity(manifest: dict[str, Any]) -> str:
-    """The smallest cosine of any sample, whatever its modality, in f32 and in bf16; or that it was not measured.
+def parity(manifest: dict[str, Any], figure: str = "smallest_cosine") -> str:
+    """The smallest cosine of any sample, whatever its modality, in f32 and in bf16; or that it was not measured. Of
+    another figure the smallest of any modality and output.
 
     The manifest has figures by precision, modality and output; one that was not measured has a sentence instead.
     """
-    found = {name: list(_cosines(manifest["parity"].get(name))) for name in ("f32", "bf16")}
+    found = {name: list(_found(manifest["parity"].get(name), figure)) for name in ("f32", "bf16")}
     return ", ".join(f"{name} {min(each):.7g}" if each else f"{name} not measured" for name, each in found.items())
 
 
-def _cosines(figures: Any) -> Iterator[float]:
-    """Every `smallest_cosine` in nested figures."""
+def _found(figures: Any, wanted: str) -> Iterator[float]:
+    """Every figure of that name in nested ones."""
     if isinstance(figures, dict):
         for name, value in figures.items():
-            if name == "smallest_cosine":
+            if name == wanted:
                 yield value
             else:
-                yield from _cosines(value)
+                yield from _found(value, wanted)
 
 
 def reason(log: str) -> str:

@@ -43,6 +43,7 @@ def test_the_names_and_labels_of_an_image(workspace: Workspace) -> None:
         "io.github.multi2vec-openvino.model.revision=0123abc",
         "io.github.multi2vec-openvino.model.weights=fp16",
         "io.github.multi2vec-openvino.model=somebody/model",
+        "io.github.multi2vec-openvino.parity.mean=f32 1, bf16 0.99997",
         "io.github.multi2vec-openvino.parity=f32 0.9999999, bf16 0.99991",
         "io.github.multi2vec-openvino.tag=two",
         "org.opencontainers.image.licenses=Apache-2.0 AND MIT",

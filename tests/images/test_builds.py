@@ -77,6 +77,8 @@ def test_labels_of_the_demo() -> None:
     assert labels["io.github.multi2vec-openvino.fingerprint"] == manifest["fingerprint"]
     f32 = [outputs["dense"]["smallest_cosine"] for outputs in manifest["parity"]["f32"].values()]
     assert labels["io.github.multi2vec-openvino.parity"].startswith(f"f32 {min(f32):.7g}, bf16 ")
+    mean = [outputs["dense"]["mean_cosine"] for outputs in manifest["parity"]["f32"].values()]
+    assert labels["io.github.multi2vec-openvino.parity.mean"].startswith(f"f32 {min(mean):.7g}, bf16 ")
 
 
 def test_a_licence_that_forbids_commercial_use() -> None:
