@@ -195,6 +195,13 @@ def qwen3_embedding_06b(folder: Path) -> Path:
     return qwen3_embedding(folder, **sizes, num_attention_heads=16, num_key_value_heads=8, head_dim=128)
 
 
+def qwen3_embedding_4b(folder: Path) -> Path:
+    """`Qwen/Qwen3-Embedding-4B` at its real size, 8 GB, in bfloat16 from the beginning."""
+    sizes = {"hidden_size": 2560, "num_hidden_layers": 36, "intermediate_size": 9728, "vocab_size": 151669}
+    torch.set_default_dtype(torch.bfloat16)
+    return qwen3_embedding(folder, **sizes, num_attention_heads=32, num_key_value_heads=8, head_dim=128)
+
+
 def pipeline(
     folder: Path,
     pooling: str,

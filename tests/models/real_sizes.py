@@ -16,6 +16,7 @@ REAL_SIZES: dict[str, str] = {
     "bge-large-en-v1.5": "text_layouts:bge_large",
     "openai-clip-vit-base-patch32": "clip_layouts:clip_vit_b32",
     "qwen3-embedding-0.6b": "text_layouts:qwen3_embedding_06b",
+    "qwen3-embedding-4b": "text_layouts:qwen3_embedding_4b",
 }
 
 # Those that CI converts.
