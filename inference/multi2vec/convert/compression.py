@@ -78,7 +78,10 @@ def _float16(constant: Any) -> np.ndarray[Any, np.dtype[np.float16]] | None:
     """The constant's numbers as float16, or None where one is too large."""
     # numpy has no bfloat16: it shows the bits.
     bits = np.array(constant.data, copy=False).view(np.int16)
-    half = torch.from_numpy(bits).view(torch.bfloat16).to(torch.float16)
+    with warnings.catch_warnings():
+        # OpenVINO lets nobody write there, of which torch warns; here it is only read.
+        warnings.simplefilter("ignore", UserWarning)
+        half = torch.from_numpy(bits).view(torch.bfloat16).to(torch.float16)
     return half.numpy() if bool(half.isfinite().all()) else None
 
 
