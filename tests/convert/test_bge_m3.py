@@ -15,12 +15,11 @@ from transformers import AutoTokenizer, XLMRobertaModel
 
 import multi2vec
 from multi2vec import Wanted, manifest
-from multi2vec.convert import checkpoint as checkpoints
-from multi2vec.convert import families, recipe
+from multi2vec.convert import families, pipeline
 from multi2vec.convert.errors import SourceError
 from multi2vec.convert.families import bge_m3
 from multi2vec.engine.rows import Sparse
-from tests.convert.conftest import Converted
+from tests.convert.conftest import Converted, quiet
 from tests.convert.layouts import LAYOUTS
 
 HEADS = ("sparse_linear.pt", "colbert_linear.pt")
@@ -123,6 +122,16 @@ def test_a_text_of_8192_tokens_has_all_three(model: multi2vec.Model) -> None:
     assert set(few.ids) <= set(embedded["sparse"].rows[0].ids)  # type: ignore[union-attr]
 
 
+def test_sparse_weights_survive_compressed_ones(
+    tmp_path: Path, checkpoint: Callable[[str], Path], few_samples: None
+) -> None:
+    """A single column of compressed weights, on one thread, is zero to OpenVINO."""
+    pipeline.convert(LAYOUTS["bge_m3"].recipe, checkpoint("bge_m3"), tmp_path / "int8", "int8", quiet())
+    with multi2vec.open_model(tmp_path / "int8", precision="f32") as opened:
+        (row,) = embed(opened, ["a photo of a cat"], "sparse")
+    assert len(row.ids) > 2
+
+
 def test_the_manifest_says_what_there_is(converted: Callable[[str], Converted]) -> None:
     read = manifest.read(converted("bge_m3").folder)
     outputs = [(each.name, each.kind, each.dimensions, each.skipped) for each in read.tower("text").outputs]
@@ -146,14 +155,3 @@ def test_a_head_that_cannot_be_read_is_refused(
     with pytest.raises(SourceError, match=str(folder)) as refused:
         families.load(LAYOUTS["bge_m3"].recipe, folder)
     assert "\n" not in str(refused.value)
-
-
-def test_the_heads_are_fetched_of_the_same_commit(
-    monkeypatch: pytest.MonkeyPatch, checkpoint: Callable[[str], Path]
-) -> None:
-    asked: list[tuple[str, str | None, tuple[str, ...]]] = []
-    found = checkpoints.Checkpoint(checkpoint("bge_m3"), manifest.Source("BAAI/bge-m3", "commit"))
-    monkeypatch.setattr(bge_m3.pipelines, "find", lambda *_: found)
-    monkeypatch.setattr(bge_m3.checkpoint, "fetch", lambda *arguments: asked.append(arguments))
-    bge_m3.load(recipe.read("bge-m3"), None)
-    assert asked == [("BAAI/bge-m3", "commit", HEADS)]

@@ -79,8 +79,8 @@ def _float16(constant: Any) -> np.ndarray[Any, np.dtype[np.float16]] | None:
     # numpy has no bfloat16: it shows the bits.
     bits = np.array(constant.data, copy=False).view(np.int16)
     with warnings.catch_warnings():
-        # OpenVINO lets nobody write there, of which torch warns; here it is only read.
-        warnings.simplefilter("ignore", UserWarning)
+        # That they must not be written to; they are only read.
+        warnings.simplefilter("ignore")
         half = torch.from_numpy(bits).view(torch.bfloat16).to(torch.float16)
     return half.numpy() if bool(half.isfinite().all()) else None
 

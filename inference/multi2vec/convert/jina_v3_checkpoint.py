@@ -54,7 +54,7 @@ class Lora:
 
     @property
     def scale(self) -> float:
-        """By how much the product of an adapter's matrices is multiplied."""
+        """What the product of an adapter's matrices is multiplied by."""
         return self.alpha / self.rank
 
 
@@ -81,15 +81,6 @@ class Checkpoint:
         weights.check_loading(info, FILE)
         return model.eval().requires_grad_(False)
 
-    def _merged(self, adapter: int) -> Iterator[tuple[str, torch.Tensor]]:
-        for name, tensor in self.state.items():
-            if name.endswith(OWN) and adapter != NO_ADAPTER:
-                down, up = (self.state[name.replace(OWN, each)][adapter].float() for each in (DOWN, UP))
-                product = down @ up if _is_table(name) else up @ down
-                yield name, tensor.float() + product * self.lora.scale
-            elif not name.endswith((DOWN, UP)):
-                yield name, tensor
-
     def pairs(self) -> dict[str, Pair]:
         """The adapters of each layer, by transformers' name of it."""
         found: dict[str, Pair] = {}
@@ -108,6 +99,15 @@ class Checkpoint:
                 found[layer.replace("mixer.out_proj", "self_attn.o_proj")] = Pair(down, up)
         return found
 
+    def _merged(self, adapter: int) -> Iterator[tuple[str, torch.Tensor]]:
+        for name, tensor in self.state.items():
+            if name.endswith(OWN) and adapter != NO_ADAPTER:
+                down, up = (self.state[name.replace(OWN, each)][adapter].float() for each in (DOWN, UP))
+                product = down @ up if _is_table(name) else up @ down
+                yield name, tensor.float() + product * self.lora.scale
+            elif not name.endswith((DOWN, UP)):
+                yield name, tensor
+
 
 def read(folder: Path) -> Checkpoint:
     """The checkpoint in that folder. Raises `SourceError` unless it holds exactly the weights of such a model."""
@@ -118,8 +118,12 @@ def read(folder: Path) -> Checkpoint:
     for name, value in FIXED.items():
         if published.get(name, value) != value:
             raise SourceError(f"{folder} is a model with {name} = {published[name]!r}, which is not supported")
-    names = {"lora_adaptations": "tasks", "task_instructions": "instructions", "lora_rank": "rank"}
-    lora = Lora(alpha=published.get("lora_alpha", 1), **{name: published[key] for key, name in names.items()})
+    lora = Lora(
+        tasks=tuple(published["lora_adaptations"]),
+        instructions=published["task_instructions"],
+        rank=published["lora_rank"],
+        alpha=published["lora_alpha"],
+    )
     rope = {"rope_type": "default", "rope_theta": float(published["rotary_emb_base"])}
     config = JinaEmbeddingsV3Config(**{name: published[name] for name in KEPT}, rope_parameters=rope)
     if not (folder / FILE).is_file():
