@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
-from multi2vec.convert import catalogue
+from multi2vec.convert import catalogue, recipe
 from tests.server import ROOT, Server, serving
 
 README = (ROOT / "README.md").read_text()
@@ -28,6 +29,21 @@ def test_the_first_request(demo: Server, tmp_path: Path) -> None:
     # The last digit depends on the machine's arithmetic.
     assert got == pytest.approx(expected, abs=0.02)
     assert max(got) == got[0]
+
+
+def test_a_compose_file_for_texts() -> None:
+    """It is short for docker-compose.yml, and Weaviate's address for texts is that of the other service."""
+    shown = re.search(r"In a Compose file of your own:\n\n```yaml\n(.*?)```", README, re.DOTALL)
+    assert shown
+    services = yaml.safe_load(shown[1])["services"]
+    ours = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["weaviate"]
+    weaviate = services.pop("weaviate")
+    assert weaviate["image"] in ours["image"]
+    assert set(weaviate["environment"]) <= set(ours["environment"])
+    ((name, texts),) = services.items()
+    assert weaviate["environment"]["TRANSFORMERS_INFERENCE_API"] == f"http://{name}:8080"
+    tag = texts["image"].partition(":")[2]
+    assert recipe.read(tag).modalities == ("text",)
 
 
 def test_the_models() -> None:

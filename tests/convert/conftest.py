@@ -6,7 +6,8 @@ import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -66,16 +67,25 @@ def converted(
 FEW = ("227×341", "RGBA", "grey", "64×64", "palette")
 
 
-@pytest.fixture
-def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def on_few_samples() -> Iterator[None]:
     """Parity on a handful of samples, for tests of what happens around it."""
     few = {
         "text": samples.texts()[:4],
         "image": [each for each in samples.pictures() if each.name in FEW],
     }
-    for modality, chosen in few.items():
-        table = samples.SAMPLES[modality]
-        monkeypatch.setitem(samples.SAMPLES, modality, dataclasses.replace(table, all=lambda chosen=chosen: chosen))
+    with pytest.MonkeyPatch.context() as patch:
+        for modality, chosen in few.items():
+            table = samples.SAMPLES[modality]
+            patch.setitem(samples.SAMPLES, modality, dataclasses.replace(table, all=lambda chosen=chosen: chosen))
+        yield
+
+
+@pytest.fixture
+def few_samples() -> Iterator[None]:
+    """The same, for a whole test."""
+    with on_few_samples():
+        yield
 
 
 def only(model: Model, modality: Modality) -> Model:

