@@ -7,6 +7,7 @@ FULL := .venv/full
 TAG ?= demo
 SOURCE ?=
 JSON ?= benchmarks.json
+MODELS ?= chosen
 
 export TAG
 
@@ -19,7 +20,7 @@ install := -m pip install --quiet --disable-pip-version-check
 lock := $(FULL)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --custom-compile-command "make lock"
 
-.PHONY: help serve convert test check format bench images test-images test-container test-buildah test-chart e2e e2e-all e2e-compose e2e-k8s \
+.PHONY: help serve convert test test-models check format bench images test-images test-container test-buildah test-chart e2e e2e-all e2e-compose e2e-k8s \
   lock train-demo clean
 
 help:  ## This list
@@ -33,6 +34,9 @@ convert: $(FULL)/.done  ## Convert a model: TAG=… from the hub, or SOURCE=<fol
 
 test: $(FULL)/.done  ## The tests that need no Weaviate, container engine, Helm or cluster (e2e and test-… are for those)
 	$(FULL)/bin/python -m pytest
+
+test-models: $(FULL)/.done  ## Models of real size, converted and run: MODELS=chosen (a few), all, or tags with commas
+	$(FULL)/bin/python -m pytest tests/models --models "$(MODELS)"
 
 check: $(FULL)/.done  ## Format, lint, types, layers, shell scripts
 	$(FULL)/bin/ruff format --check .

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
+from typing import Any
 
 import torch
 from open_clip import SimpleTokenizer
@@ -15,14 +17,17 @@ from multi2vec.convert.samples import TEXTS
 GAIN = 1.6
 
 
-def spread(model: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
-    """Redraw the weights so that activations keep their size through the layers. Returns the model, in eval mode."""
+def spread(model: torch.nn.Module, seed: int = 0, gain: float = GAIN) -> torch.nn.Module:
+    """Redraw the weights so that activations keep their size through the layers. Returns the model, in eval mode.
+
+    The larger the `gain`, the further apart inputs are, and the more a number's last bits count.
+    """
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
         if parameter.ndim < 2:
             continue
         table = ("embedding" in name and "patch" not in name) or name.endswith("embeddings.weight")
-        std = 0.5 if table else GAIN / math.sqrt(parameter[0].numel())
+        std = 0.5 if table else gain / math.sqrt(parameter[0].numel())
         parameter.data.normal_(0.0, std, generator=generator)
     return model.eval()
 
@@ -56,3 +61,8 @@ def bert_tokenizer() -> DistilBertTokenizer:
     trainer = trainers.WordPieceTrainer(vocab_size=900, special_tokens=specials, show_progress=False)
     trained.train_from_iterator([text for text in TEXTS if len(text) < 500], trainer)
     return DistilBertTokenizer(vocab=trained.get_vocab(), do_lower_case=False, model_max_length=512)
+
+
+def change_json(path: Path, **changes: Any) -> None:
+    """Put these keys into the object that the file holds."""
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")

@@ -12,7 +12,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import Idefics3ImageProcessorPil, ModernVBertConfig, ModernVBertModel, PreTrainedTokenizerFast
 
 from multi2vec.convert.samples import TEXTS
-from tests.checkpoints.common import spread
+from tests.checkpoints.common import change_json, spread
 
 SMALL_TEXT = {
     "hidden_size": 64,
@@ -108,15 +108,11 @@ def _as_published(folder: Path, model: torch.nn.Module, places: int) -> None:
         for name, tensor in model.state_dict().items()
     }
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    _change(folder / "config.json", architectures=["BiModernVBert"])
+    change_json(folder / "config.json", architectures=["BiModernVBert"])
     names = {"image_processor_type": "Idefics3ImageProcessor", "processor_class": "BiModernVBertProcessor"}
-    _change(folder / "preprocessor_config.json", **names)
+    change_json(folder / "preprocessor_config.json", **names)
     processor = {"image_seq_len": places, "processor_class": "BiModernVBertProcessor"}
     (folder / "processor_config.json").write_text(json.dumps(processor))
-
-
-def _change(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def modernvbert_embed(folder: Path) -> Path:

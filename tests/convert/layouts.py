@@ -10,7 +10,13 @@ from pathlib import Path
 from multi2vec.convert import recipe
 from multi2vec.convert.recipe import Recipe
 from tests import checkpoints
-from tests.checkpoints import bge_m3_layouts, jina_v3_layouts, text_layouts
+from tests.checkpoints import (
+    bge_m3_layouts,
+    chinese_clip_layouts,
+    jina_v3_layouts,
+    siglip_layouts,
+    text_layouts,
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,17 @@ CLIP = {
         "visual_projection.weight",
     )
 }
+SIGLIP = {
+    "model.safetensors": (
+        "text_model.encoder.layers.1.self_attn.q_proj.weight",
+        "text_model.embeddings.token_embedding.weight",
+        "text_model.head.bias",
+        "vision_model.encoder.layers.0.layer_norm1.bias",
+        "vision_model.head.attention.in_proj_weight",
+        "vision_model.head.probe",
+    )
+}
+POSITION_IDS = ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids")
 OPEN_CLIP = {
     "open_clip_model.safetensors": (
         "transformer.resblocks.1.attn.in_proj_weight",
@@ -78,7 +95,7 @@ LAYOUTS: dict[str, Layout] = {
         "openai-clip-vit-base-patch32",
         checkpoints.clip,
         CLIP,
-        {"model.safetensors": ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids")},
+        {"model.safetensors": POSITION_IDS},
     ),
     "clip with OpenAI's configuration": Layout("openai-clip-vit-base-patch16", checkpoints.clip_as_openai, CLIP),
     "open_clip": Layout("ViT-B-16-laion2b_s34b_b88k", checkpoints.open_clip_folder, OPEN_CLIP),
@@ -106,12 +123,7 @@ LAYOUTS: dict[str, Layout] = {
                 "text_projection.weight",
             )
         },
-        {
-            "0_CLIPModel/pytorch_model.bin": (
-                "text_model.embeddings.position_ids",
-                "vision_model.embeddings.position_ids",
-            )
-        },
+        {"0_CLIPModel/pytorch_model.bin": POSITION_IDS},
     ),
     "sentence_transformers multilingual": Layout(
         "sentence-transformers-clip-ViT-B-32-multilingual-v1",
@@ -126,6 +138,22 @@ LAYOUTS: dict[str, Layout] = {
             "clip-ViT-B-32-multilingual-v1/2_Dense/model.safetensors": ("linear.weight",),
         },
         {"clip-ViT-B-32-multilingual-v1/model.safetensors": ("embeddings.position_ids",)},
+    ),
+    "siglip 2": Layout("google-siglip2-so400m-patch16-384", siglip_layouts.siglip2, SIGLIP),
+    "chinese_clip": Layout(
+        "cn-clip-vit-b-16",
+        chinese_clip_layouts.chinese_clip,
+        {
+            "model.safetensors": (
+                "text_model.encoder.layer.1.attention.self.query.weight",
+                "text_model.embeddings.word_embeddings.weight",
+                "text_projection.weight",
+                "vision_model.encoder.layers.0.layer_norm1.bias",
+                "vision_model.embeddings.class_embedding",
+                "visual_projection.weight",
+            )
+        },
+        {"model.safetensors": POSITION_IDS},
     ),
     "blip2": Layout(
         "blip2-itm-vit-g",
@@ -156,7 +184,10 @@ LAYOUTS: dict[str, Layout] = {
         inputs={"text": ("input_ids",), "image": ("pixels", "input_ids")},
     ),
     "text of BERT": Layout("bge-small-en-v1.5", text_layouts.bge, BERT, inputs=TEXTS_ONLY),
-    "text of XLM-RoBERTa": Layout("multilingual-e5-small", text_layouts.multilingual_e5, BERT, inputs=TEXTS_ONLY),
+    "text of BERT with XLM-RoBERTa's tokenizer": Layout(
+        "multilingual-e5-small", text_layouts.multilingual_e5_small, BERT, inputs=TEXTS_ONLY
+    ),
+    "text of XLM-RoBERTa": Layout("multilingual-e5-base", text_layouts.multilingual_e5, BERT, inputs=TEXTS_ONLY),
     "text of ModernBERT": Layout(
         "gte-modernbert-base",
         text_layouts.modernbert,
@@ -169,7 +200,7 @@ LAYOUTS: dict[str, Layout] = {
         {
             "model.safetensors": (
                 "new.embeddings.LayerNorm.bias",
-                "new.encoder.layer.1.attention.o_proj.bias",
+                "new.encoder.layer.1.mlp.down_proj.weight",
                 "new.embeddings.word_embeddings.weight",
             )
         },

@@ -119,6 +119,12 @@ def test_what_older_versions_wrote_besides_is_allowed(
             "bert",
             "does not hold this",
         ),
+        ("text of BERT", "config.json", "distilbert", "does not hold this model's weights"),
+        ("text of BERT", "config.json", "xlm-roberta", "of the type 'xlm-roberta', but of the architecture BertModel"),
+        ("text of XLM-RoBERTa", "config.json", "bert", "of the type 'bert', but of the architecture XLMRobertaModel"),
+        ("text of Qwen3", "config.json", "qwen2", "does not hold this model's weights"),
+        ("text of Mistral", "config.json", "llama", "of the type 'llama', but of the architecture MistralModel"),
+        ("text of GTE", "config.json", "bert", "does not hold this model's weights"),
     ],
 )
 def test_the_configuration_of_another_kind_of_model(

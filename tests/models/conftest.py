@@ -1,4 +1,4 @@
-"""Which real-size models are converted, and whether what was measured is kept."""
+"""Which real-size models are converted, how many texts are sent, and whether what was measured is kept."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from tests.models.real_sizes import CHOSEN, REAL_SIZES
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds --models and --keep-records."""
+    """Adds --models, --requests and --keep-records."""
     parser.addoption(
         "--models", default="chosen", metavar="LIST", help="tags separated by commas, chosen (a few), or all"
     )
+    parser.addoption("--requests", type=int, default=1000, help="how many texts of all lengths are sent")
     parser.addoption("--keep-records", action="store_true", help="write what was measured to docs/models.json")
 
 

@@ -30,7 +30,10 @@ RECORDS = ROOT / "docs" / "models.json"
 @dataclass(frozen=True)
 class Record:
     """Times in seconds, sizes in bytes. `speed` is items per second by modality: one at a time, and all the examples
-    of the manifest in one call."""
+    of the manifest in one call.
+
+    `peak_bytes` are those of the conversion without pages of mapped files, which the system drops when it needs memory.
+    """
 
     tag: str
     weights: str
@@ -55,8 +58,7 @@ def convert(tag: str, source: Path, target: Path, *arguments: str) -> Record:
     began = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen([*command, *arguments], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+        peak = peak_until_end(process)
     seconds = time.monotonic() - began
     if process.returncode:
         raise ConversionFailed(log.read_text(errors="replace")[-4000:])
@@ -68,12 +70,22 @@ def convert(tag: str, source: Path, target: Path, *arguments: str) -> Record:
         threads=len(os.sched_getaffinity(0)),
         checkpoint_bytes=size(source),
         conversion_seconds=round(seconds, 1),
-        # Linux counts kilobytes.
-        peak_bytes=usage.ru_maxrss * 1024,
+        peak_bytes=peak,
         folder_bytes=size(target),
         parity={name: read.parity[name] for name in ("f32", "bf16") if name in read.parity},
         speed=speed(target),
     )
+
+
+def peak_until_end(process: subprocess.Popen[bytes]) -> int:
+    """Wait for it. Returns the most bytes of its own that it had, looked at many times a second."""
+    peak = 0
+    while process.poll() is None:
+        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        # One that ends just now has no memory any more. Linux counts kilobytes.
+        peak = max([peak, *(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))])
+        time.sleep(0.05)
+    return peak
 
 
 def speed(folder: Path) -> dict[str, dict[str, float]]:

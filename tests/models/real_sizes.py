@@ -13,13 +13,16 @@ ROOT = Path(__file__).parents[2]
 
 # The function that writes each, as module and name in tests.checkpoints.
 REAL_SIZES: dict[str, str] = {
+    "bge-large-en-v1.5": "text_layouts:bge_large",
     "bge-m3": "bge_m3_layouts:bge_m3_real",
     "jina-embeddings-v3": "jina_v3_layouts:jina_v3_real",
     "openai-clip-vit-base-patch32": "clip_layouts:clip_vit_b32",
+    "qwen3-embedding-0.6b": "text_layouts:qwen3_embedding_06b",
+    "qwen3-embedding-4b": "text_layouts:qwen3_embedding_4b",
 }
 
 # Those that CI converts.
-CHOSEN: tuple[str, ...] = ("openai-clip-vit-base-patch32",)
+CHOSEN: tuple[str, ...] = ("bge-large-en-v1.5", "qwen3-embedding-0.6b")
 
 WRITE = """
 import importlib, pathlib, sys

@@ -63,8 +63,7 @@ class AdaptedEmbedding(torch.nn.Module):
     def __init__(self, own: torch.nn.Embedding, pair: Pair, choice: Choice) -> None:
         super().__init__()
         self.own, self.choice = own, choice
-        narrow = pair.down.flatten(0, 1).T.contiguous()
-        self.down = torch.nn.Embedding(narrow.shape[0], narrow.shape[1], _weight=narrow, _freeze=True)
+        self.down = torch.nn.Embedding.from_pretrained(pair.down.flatten(0, 1).T.contiguous())  # type: ignore[no-untyped-call]
         self.up = _linear(_side_by_side(pair.up))
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """Numbers that angles are made of, which have to stay float32 whatever weights are stored as.
 
-Rotary positions (arXiv 2104.09864) are sines and cosines of position × frequency. A frequency in float16 is off by up to
-1/2048 of itself, so that at position 1,000 an angle may be wrong by half a radian, and vectors of long texts with it.
+Rotary positions (arXiv 2104.09864) are sines and cosines of position × frequency. A frequency in float16 is off by up
+to 1/2048 of itself, so that at position 1,000 an angle may be wrong by half a radian, and vectors of long texts with
+it.
 """
 
 from __future__ import annotations

@@ -125,7 +125,13 @@ class Model:
         return {part.spec.tower: part.tower for part in self.parts.values()}
 
     def exported(self) -> Model:
-        """The same without the towers' modules: when their graphs are written, the memory is for others."""
+        """The same without the towers' modules: when their graphs are written, the memory is for others.
+
+        Their weights are gone for whoever still has a module: OpenVINO's tracer keeps those of 16 bits for ever.
+        """
+        for part in self.parts.values():
+            for weights in (*part.tower.module.parameters(), *part.tower.module.buffers()):
+                weights.data = weights.data.new_empty(0)
         parts = {
             modality: replace(part, tower=replace(part.tower, module=torch.nn.Module()))
             for modality, part in self.parts.items()

@@ -17,7 +17,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from transformers import AutoModel
 
-from multi2vec.convert import checkpoint, weights
+from multi2vec.convert import checkpoint, sixteen_bits, weights
 from multi2vec.convert.checkpoint import Checkpoint
 from multi2vec.convert.errors import SourceError
 from multi2vec.convert.recipe import HubSource, Recipe
@@ -88,24 +88,34 @@ def settings(folder: Path) -> dict[str, Any]:
 
 
 def load(folder: Path) -> SentenceTransformer:
-    """The pipeline in float32, as the library itself loads it. It adds no prompt of its own to texts."""
+    """The pipeline as the library itself loads it, computing in float32. It adds no prompt of its own to texts."""
     pipeline = SentenceTransformer(
         str(folder),
         device="cpu",
         trust_remote_code=False,
         local_files_only=True,
         # A tensor of another shape is for the proof to report, with its name.
-        model_kwargs={"dtype": "float32", "ignore_mismatched_sizes": True},
+        model_kwargs={"dtype": encoder_dtype(folder), "ignore_mismatched_sizes": True},
     )
     pipeline.default_prompt_name = None
-    return pipeline.eval().requires_grad_(False)
+    loaded: SentenceTransformer = sixteen_bits.widened(pipeline.eval().requires_grad_(False))
+    return loaded
+
+
+def encoder_dtype(folder: Path) -> torch.dtype:
+    """The dtype that the weights of a pipeline's encoder are kept in."""
+    return sixteen_bits.stored_dtype(modules(folder)[0].folder)
 
 
 def load_plain(folder: Path, pooling: str) -> SentenceTransformer:
-    """An encoder's folder as the library makes a pipeline of it, in float32, with that pooling."""
+    """An encoder's folder as the library makes a pipeline of it, with that pooling, computing in float32."""
     encoder = Transformer(
         str(folder),
-        model_kwargs={"dtype": "float32", "local_files_only": True, "trust_remote_code": False},
+        model_kwargs={
+            "dtype": sixteen_bits.stored_dtype(folder),
+            "local_files_only": True,
+            "trust_remote_code": False,
+        },
         config_kwargs={"local_files_only": True, "trust_remote_code": False},
         processor_kwargs={"local_files_only": True, "trust_remote_code": False},
         # Texts as they are, whatever template for conversations the tokenizer has.
@@ -114,23 +124,26 @@ def load_plain(folder: Path, pooling: str) -> SentenceTransformer:
     )
     pooled = Pooling(encoder.get_embedding_dimension(), pooling_mode=pooling)
     pipeline = SentenceTransformer(modules=[encoder, pooled], device="cpu")
-    return pipeline.eval().requires_grad_(False)
+    loaded: SentenceTransformer = sixteen_bits.widened(pipeline.eval().requires_grad_(False))
+    return loaded
 
 
 def load_encoder(folder: Path) -> Any:
-    """The transformer that a folder holds, in float32, with exactly the checkpoint's weights but without a head.
+    """The transformer that a folder holds, with exactly the checkpoint's weights but without a head; in 16 bits those
+    that are stored so.
 
     Raises `SourceError`.
     """
     model, info = AutoModel.from_pretrained(
         folder,
-        dtype=torch.float32,
+        dtype=sixteen_bits.stored_dtype(folder),
         output_loading_info=True,
         ignore_mismatched_sizes=True,
         trust_remote_code=False,
         local_files_only=True,
     )
     weights.check_loading(_without_heads(info), str(folder))
+    weights.check_architecture(model, str(folder))
     if hasattr(model, "pooler"):
         model.pooler = None
     # A decoder would keep what it has computed for the tokens that it writes next.

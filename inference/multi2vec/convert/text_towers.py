@@ -6,7 +6,7 @@ The tower is made of the encoder and of modules that are read one by one; the re
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from multi2vec.engine.rows import Array, Row
 from multi2vec.manifest import Prompt, TextSpec
 
 EXAMPLE = "a photo of a cat"
+TOGETHER = 1024
 PLACES = ("{text}", "{task}")
 
 
@@ -95,7 +96,7 @@ class TextTower(torch.nn.Module):
 class Texts:
     """The original. `end`: a token that it should have put behind each text, done here by hand.
 
-    One text at a time, so that nothing is padded.
+    Only texts of the same length run together, so that nothing is padded.
     """
 
     pipeline: SentenceTransformer
@@ -111,17 +112,32 @@ class Texts:
         return {"input_ids": np.asarray(ids, dtype=np.int64)}
 
     def rows(self, items: Sequence[str]) -> Mapping[str, Sequence[Row]]:
-        return references.dense_rows(np.stack([self._vector(item) for item in items]))
+        ids = [self.prepare(item)["input_ids"] for item in items]
+        found: dict[int, Array] = {}
+        for places in same_length(ids):
+            together = [items[place] for place in places]
+            found |= zip(places, self._vectors(together, np.stack([ids[place] for place in places])), strict=True)
+        return references.dense_rows([found[place] for place in range(len(items))])
 
-    def _vector(self, item: str) -> Array:
+    def _vectors(self, items: Sequence[str], ids: Array) -> Array:
         if self.end is None:
-            # As an object: of a bare string that looks like a picture's address the library would fetch the picture.
-            objects: list[Any] = [{"text": item}]
-            return np.asarray(self.pipeline.encode(objects, show_progress_bar=False)[0])
-        ids = torch.from_numpy(self.prepare(item)["input_ids"])[None]
-        features: dict[str, Any] = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "modality": "text"}
+            # As objects: of a bare string that looks like a picture's address the library would fetch the picture.
+            objects: list[Any] = [{"text": item} for item in items]
+            return np.asarray(self.pipeline.encode(objects, show_progress_bar=False))
+        tokens = torch.from_numpy(ids)
+        features: dict[str, Any] = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens), "modality": "text"}
         with torch.inference_mode():
-            return np.asarray(self.pipeline(features)["sentence_embedding"][0])
+            return np.asarray(self.pipeline(features)["sentence_embedding"])
+
+
+def same_length(ids: Sequence[Array]) -> Iterator[list[int]]:
+    """The places of rows that are equally long, `TOGETHER` tokens or one row at a time."""
+    by_length: dict[int, list[int]] = {}
+    for place, row in enumerate(ids):
+        by_length.setdefault(len(row), []).append(place)
+    for length, places in by_length.items():
+        most = max(1, TOGETHER // max(1, length))
+        yield from (places[start : start + most] for start in range(0, len(places), most))
 
 
 @dataclass(frozen=True)
@@ -184,16 +200,21 @@ def part(folder: Path, pipeline: Pipeline, recipe: Recipe, *, knows: Sequence[st
         default_prompt=default,
     )
     spec = options.text_spec(own, recipe, knows=knows)
-    is_causal = getattr(encoder.config, "is_causal", True)
 
     def original() -> Texts:
         loaded = pipeline.load()
         loaded.max_seq_length = spec.max_length
-        if not is_causal:
-            see_everything(loaded)
+        if wishes.is_causal is not None:
+            _transformer(loaded).config.is_causal = wishes.is_causal
         return Texts(loaded, end)
 
     return Part(spec, _tower(encoder, pipeline.heads, tokenizer), Lazy(original), {spec.tokenizer: file})
+
+
+def _transformer(pipeline: SentenceTransformer) -> Any:
+    """The model of transformers that a pipeline begins with."""
+    first: Any = pipeline[0]
+    return first.model
 
 
 def _tower(encoder: Any, heads: Sequence[torch.nn.Module], tokenizer: Any) -> Tower:
@@ -210,19 +231,6 @@ def _tower(encoder: Any, heads: Sequence[torch.nn.Module], tokenizer: Any) -> To
         example=(ids, torch.ones_like(ids)),
         outputs=dense((dimensions or [encoder.config.hidden_size])[-1]),
     )
-
-
-def see_everything(pipeline: SentenceTransformer) -> None:
-    """Let a decoder's tokens see those after them, too.
-
-    Its configuration says so already, but of a text without padding transformers makes no mask, and the layers are
-    causal then after all.
-    """
-    encoder: Any = pipeline[0]
-    encoder.model.config.is_causal = False
-    for module in encoder.model.modules():
-        if hasattr(module, "is_causal"):
-            module.is_causal = False
 
 
 def read_tokenizer(folder: Path) -> Any:

@@ -12,10 +12,10 @@ from openvino.frontend.pytorch import patch_model
 
 from multi2vec.convert.errors import ConversionError
 from multi2vec.convert.model import Tower
+from multi2vec.convert.sixteen_bits import SIXTEEN_BITS
 
 # The attribute in which OpenVINO keeps a patched module's own `forward`; it looks for this one itself too.
 OWN_FORWARD = "_openvino_module_extension_patch_orig_forward"
-SIXTEEN_BITS = (torch.bfloat16, torch.float16)
 
 
 def trace(name: str, tower: Tower) -> ov.Model:

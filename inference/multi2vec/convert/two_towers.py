@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from multi2vec.convert import options, processors, references, weights
 from multi2vec.convert.errors import ConversionError, SourceError, one_line
-from multi2vec.convert.model import Part, Reference, Tower, dense, measured_dimensions, pixel_inputs
+from multi2vec.convert.model import Lazy, Part, Reference, Tower, dense, measured_dimensions, pixel_inputs
 from multi2vec.convert.recipe import Recipe
 from multi2vec.engine.rows import Array, Row
+
+
+class TextTower(torch.nn.Module):
+    """int64 (rows, length) token ids, and a mask of what is no padding where the model needs one, to float32 (rows,
+    dimensions)."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+        vectors: torch.Tensor = self.model.get_text_features(input_ids, attention_mask).pooler_output
+        return vectors
 
 
 class PictureTower(torch.nn.Module):
@@ -27,6 +41,26 @@ class PictureTower(torch.nn.Module):
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         vectors: torch.Tensor = self.model.get_image_features(pixels).pooler_output
         return vectors
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The original: tokenizer and model together. `padding` is as the tokenizer takes it; whether there is a mask, and
+    how long texts may be, the tokenizer says itself (`model_input_names`, `model_max_length`)."""
+
+    model: Any
+    tokenizer: Any
+    padding: bool | str = True
+
+    def prepare(self, item: str) -> Mapping[str, Array]:
+        ids = self.tokenizer(item, truncation=True)["input_ids"]
+        return {"input_ids": np.array(ids, dtype=np.int64)}
+
+    def rows(self, items: Sequence[str]) -> Mapping[str, Sequence[Row]]:
+        inputs = self.tokenizer(list(items), padding=self.padding, truncation=True, return_tensors="pt")
+        with torch.inference_mode():
+            vectors = self.model.get_text_features(**inputs).pooler_output
+        return references.dense_rows(vectors)
 
 
 @dataclass(frozen=True)
@@ -58,17 +92,21 @@ def reading(folder: Path, what: str) -> Iterator[None]:
         raise SourceError(f"{folder} cannot be read as {what} of transformers: {one_line(error)}") from error
 
 
-def load_twice(kind: Any, folder: Path) -> tuple[Any, Any]:
-    """The model to export, with exactly the checkpoint's weights, and the original to compare with, each loaded by the
-    library. Raises `SourceError`."""
+def load_twice(kind: Any, folder: Path) -> tuple[Any, Callable[[], Any]]:
+    """The model to export, with exactly the checkpoint's weights, and the original to compare with, which the library
+    loads when it is first asked for. Raises `SourceError`."""
+
+    def original() -> Any:
+        return kind.from_pretrained(folder, dtype=torch.float32).eval().requires_grad_(False)
+
     model = weights.load_proved(kind, folder)
-    original = kind.from_pretrained(folder, dtype=torch.float32)
-    return model.eval().requires_grad_(False), original.eval().requires_grad_(False)
+    return model.eval().requires_grad_(False), references.Shared(original)
 
 
-def pictures(original: Any, processor: Any, recipe: Recipe) -> Pictures:
+def pictures(original: Callable[[], Any], processor: Any, recipe: Recipe) -> Lazy:
     """The reference for pictures."""
-    return Pictures(original, processor, references.opener(processors.picture_spec(processor), recipe))
+    opener = references.opener(processors.picture_spec(processor), recipe)
+    return Lazy(lambda: Pictures(original(), processor, opener))
 
 
 def picture_part(model: Any, processor: Any, recipe: Recipe, reference: Reference) -> Part:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from transformers.utils import logging
 
 from multi2vec.convert.errors import SourceError
@@ -25,6 +26,7 @@ logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 State = Mapping[str, torch.Tensor]
 
 SHOWN = 3
+HASHED_AT_ONCE = 2**22
 
 
 def load_proved(kind: Any, folder: Path) -> Any:
@@ -81,6 +83,17 @@ def check_model_type(folder: Path, wanted: str) -> None:
         raise SourceError(f"{path} is of a model of the type {found!r}, not {wanted!r}; is the recipe's family right?")
 
 
+def check_architecture(model: Any, where: str) -> None:
+    """Refuse a model of transformers whose configuration says that it is of another class of that library: some types
+    name their tensors alike. Raises `SourceError`."""
+    kind = type(model).__name__.removesuffix("Model")
+    stated = [name for name in getattr(model.config, "architectures", None) or () if hasattr(transformers, name)]
+    if stated and not any(name.startswith(kind) for name in stated):
+        raise SourceError(
+            f"{where} is of the type {model.config.model_type!r}, but of the architecture {' and '.join(stated)}"
+        )
+
+
 def digest(model: Model) -> str:
     """A hash (sha256, hexadecimal) of the original weights in float32.
 
@@ -99,8 +112,11 @@ def digest(model: Model) -> str:
 
 
 def _tensor_digest(tensor: torch.Tensor) -> str:
-    array = tensor.detach().to("cpu", torch.float32).contiguous().numpy()
-    return hashlib.sha256(str(array.shape).encode() + array.tobytes()).hexdigest()
+    found = hashlib.sha256(str(tuple(tensor.shape)).encode())
+    # In pieces: the table of a large vocabulary would be gigabytes in float32.
+    for piece in torch.split(tensor.detach().flatten(), HASHED_AT_ONCE):
+        found.update(piece.to("cpu", torch.float32).numpy().data)
+    return found.hexdigest()
 
 
 def _refuse(where: str, missing: Iterable[str], unexpected: Iterable[str], mismatched: Iterable[str]) -> None:

@@ -6,8 +6,7 @@ Pictures are prepared by the PIL-backed processor, for the reasons in processors
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,48 +14,15 @@ import numpy as np
 import torch
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, MetaClip2Model, XLMRobertaTokenizer
 
-from multi2vec.convert import checkpoint, options, references, two_towers, vocabulary, weights
+from multi2vec.convert import checkpoint, options, two_towers, vocabulary, weights
 from multi2vec.convert.errors import SourceError
-from multi2vec.convert.model import Model, Part, Reference, Tower, dense, measured_dimensions, token_inputs
+from multi2vec.convert.model import Lazy, Model, Part, Reference, Tower, dense, measured_dimensions, token_inputs
 from multi2vec.convert.recipe import Recipe
-from multi2vec.engine.rows import Array, Row
+from multi2vec.convert.two_towers import Texts, TextTower
+from multi2vec.engine.rows import Array
 from multi2vec.manifest import TextSpec
 
 CLIP, METACLIP_2 = "clip", "metaclip_2"
-
-
-class TextTower(torch.nn.Module):
-    """int64 (rows, length) token ids to float32 (rows, dimensions).
-
-    There is no mask: attention is causal and the vector is taken at the first end-of-text token, so that nothing after
-    it can matter.
-    """
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
-        vectors: torch.Tensor = self.model.get_text_features(input_ids).pooler_output
-        return vectors
-
-
-@dataclass(frozen=True)
-class Texts:
-    """The original: tokenizer and model together."""
-
-    model: Any
-    tokenizer: Any
-
-    def prepare(self, item: str) -> Mapping[str, Array]:
-        ids = self.tokenizer(item, truncation=True)["input_ids"]
-        return {"input_ids": np.array(ids, dtype=np.int64)}
-
-    def rows(self, items: Sequence[str]) -> Mapping[str, Sequence[Row]]:
-        inputs = self.tokenizer(list(items), padding=True, truncation=True, return_tensors="pt")
-        with torch.inference_mode():
-            vectors = self.model.get_text_features(**inputs).pooler_output
-        return references.dense_rows(vectors)
 
 
 def load(recipe: Recipe, source: Path | None) -> Model:
@@ -88,9 +54,10 @@ def limit_length(tokenizer: Any, model: Any) -> None:
     tokenizer.model_max_length = min(tokenizer.model_max_length, model.config.text_config.max_position_embeddings)
 
 
-def original_texts(model: Any, tokenizer: Any, folder: Path, spec: TextSpec) -> Texts:
+def original_texts(original: Callable[[], Any], tokenizer: Any, folder: Path, spec: TextSpec) -> Lazy:
     """The reference, with a tokenizer of its own, of the same kind as `tokenizer`."""
-    return Texts(model, type(tokenizer).from_pretrained(folder, model_max_length=spec.max_length))
+    own = type(tokenizer).from_pretrained(folder, model_max_length=spec.max_length)
+    return Lazy(lambda: Texts(original(), own))
 
 
 def text_part(
@@ -130,7 +97,8 @@ def metaclip_text_part(
 
 
 def text_spec(tokenizer: Any, recipe: Recipe) -> TextSpec:
-    """Padding may have any length: see `TextTower`."""
+    """Padding may have any length, and needs no mask: attention is causal, and the vector is taken at the first
+    end-of-text token, so that nothing after it can matter."""
     own = TextSpec(tower="text", max_length=tokenizer.model_max_length, pad_id=tokenizer.pad_token_id)
     return options.text_spec(own, recipe)
 

@@ -46,7 +46,7 @@ def _pipeline(folder: Path, recipe: Recipe) -> Pipeline:
         return text_towers.read(folder)
     if pooling is None:
         raise SourceError(
-            f"{folder} cannot be read as a pipeline, since it has no {pipelines.MODULES}; of a plain encoder the recipe "
-            f"says the pooling, under [text]: {', '.join(POOLINGS)}"
+            f"{folder} cannot be read as a pipeline, since it has no {pipelines.MODULES}; of a plain encoder the "
+            f"recipe says the pooling, under [text]: {', '.join(POOLINGS)}"
         )
     return text_towers.plain(folder, POOLINGS[pooling])

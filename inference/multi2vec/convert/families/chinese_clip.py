@@ -1,0 +1,62 @@
+"""Chinese CLIP (arXiv 2211.01335) as transformers has it, for instance OFA-Sys/chinese-clip-vit-base-patch16.
+
+A text's vector is the projection of its first token in a BERT, a picture's that of a ViT. The authors' package
+`cn_clip` cuts texts at 52 tokens, which transformers leaves to the caller: 52 it is here too. That package then fills
+all texts up to 52 and masks what it filled, which changes no vector.
+
+Pictures are prepared by the PIL-backed processor, for the reasons in processors.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import BertTokenizer, ChineseCLIPImageProcessorPil, ChineseCLIPModel
+
+from multi2vec.convert import attention, checkpoint, options, two_towers, weights
+from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, token_inputs
+from multi2vec.convert.recipe import Recipe
+from multi2vec.convert.two_towers import Texts, TextTower
+from multi2vec.manifest import TextSpec
+
+# The default `context_length` of cn_clip.tokenize: "all baseline models use 52".
+CONTEXT = 52
+
+
+def load(recipe: Recipe, source: Path | None) -> Model:
+    """Raises `ConversionError` when the checkpoint is not a Chinese CLIP, not complete, or cannot be had."""
+    found = checkpoint.find(recipe, "model", source)
+    folder = found.folder
+    with two_towers.reading(folder, "a Chinese CLIP"):
+        weights.check_model_type(folder, "chinese_clip")
+        model, original = two_towers.load_twice(ChineseCLIPModel, folder)
+        attention.use(model.text_model)
+        processor: Any = ChineseCLIPImageProcessorPil.from_pretrained(folder)
+        parts = {
+            "text": text_part(model, original, folder, recipe),
+            "image": two_towers.picture_part(
+                model, processor, recipe, two_towers.pictures(original, processor, recipe)
+            ),
+        }
+    return Model((found.source,), parts)
+
+
+def text_part(model: Any, original: Callable[[], Any], folder: Path, recipe: Recipe) -> Part:
+    """Everything about texts."""
+    length = min(CONTEXT, model.config.text_config.max_position_embeddings)
+    tokenizer: Any = BertTokenizer.from_pretrained(folder, model_max_length=length)
+    spec = options.text_spec(TextSpec(tower="text", max_length=length, pad_id=tokenizer.pad_token_id), recipe)
+    ids = torch.tensor([tokenizer("一只猫的照片")["input_ids"]] * 2)
+    tower = Tower(
+        module=TextTower(model),
+        inputs=token_inputs("input_ids", "attention_mask"),
+        example=(ids, torch.ones_like(ids)),
+        outputs=dense(model.config.projection_dim),
+    )
+    own = BertTokenizer.from_pretrained(folder, model_max_length=spec.max_length)
+    return Part(
+        spec, tower, Lazy(lambda: Texts(original(), own)), {spec.tokenizer: tokenizer.backend_tokenizer.to_str()}
+    )
