@@ -10,7 +10,13 @@ from pathlib import Path
 from multi2vec.convert import recipe
 from multi2vec.convert.recipe import Recipe
 from tests import checkpoints
-from tests.checkpoints import text_layouts
+from tests.checkpoints import (
+    bge_m3_layouts,
+    chinese_clip_layouts,
+    jina_v3_layouts,
+    siglip_layouts,
+    text_layouts,
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,17 @@ CLIP = {
         "visual_projection.weight",
     )
 }
+SIGLIP = {
+    "model.safetensors": (
+        "text_model.encoder.layers.1.self_attn.q_proj.weight",
+        "text_model.embeddings.token_embedding.weight",
+        "text_model.head.bias",
+        "vision_model.encoder.layers.0.layer_norm1.bias",
+        "vision_model.head.attention.in_proj_weight",
+        "vision_model.head.probe",
+    )
+}
+POSITION_IDS = ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids")
 OPEN_CLIP = {
     "open_clip_model.safetensors": (
         "transformer.resblocks.1.attn.in_proj_weight",
@@ -78,7 +95,7 @@ LAYOUTS: dict[str, Layout] = {
         "openai-clip-vit-base-patch32",
         checkpoints.clip,
         CLIP,
-        {"model.safetensors": ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids")},
+        {"model.safetensors": POSITION_IDS},
     ),
     "clip with OpenAI's configuration": Layout("openai-clip-vit-base-patch16", checkpoints.clip_as_openai, CLIP),
     "open_clip": Layout("ViT-B-16-laion2b_s34b_b88k", checkpoints.open_clip_folder, OPEN_CLIP),
@@ -106,12 +123,7 @@ LAYOUTS: dict[str, Layout] = {
                 "text_projection.weight",
             )
         },
-        {
-            "0_CLIPModel/pytorch_model.bin": (
-                "text_model.embeddings.position_ids",
-                "vision_model.embeddings.position_ids",
-            )
-        },
+        {"0_CLIPModel/pytorch_model.bin": POSITION_IDS},
     ),
     "sentence_transformers multilingual": Layout(
         "sentence-transformers-clip-ViT-B-32-multilingual-v1",
@@ -126,6 +138,22 @@ LAYOUTS: dict[str, Layout] = {
             "clip-ViT-B-32-multilingual-v1/2_Dense/model.safetensors": ("linear.weight",),
         },
         {"clip-ViT-B-32-multilingual-v1/model.safetensors": ("embeddings.position_ids",)},
+    ),
+    "siglip 2": Layout("google-siglip2-so400m-patch16-384", siglip_layouts.siglip2, SIGLIP),
+    "chinese_clip": Layout(
+        "cn-clip-vit-b-16",
+        chinese_clip_layouts.chinese_clip,
+        {
+            "model.safetensors": (
+                "text_model.encoder.layer.1.attention.self.query.weight",
+                "text_model.embeddings.word_embeddings.weight",
+                "text_projection.weight",
+                "vision_model.encoder.layers.0.layer_norm1.bias",
+                "vision_model.embeddings.class_embedding",
+                "visual_projection.weight",
+            )
+        },
+        {"model.safetensors": POSITION_IDS},
     ),
     "blip2": Layout(
         "blip2-itm-vit-g",
@@ -181,4 +209,28 @@ LAYOUTS: dict[str, Layout] = {
     "text of Qwen3": Layout("qwen3-embedding-0.6b", text_layouts.qwen3_embedding, DECODER, inputs=TEXTS_ONLY),
     "text of Mistral": Layout("e5-mistral-7b-instruct", text_layouts.e5_mistral, DECODER, inputs=TEXTS_ONLY),
     "text of Qwen2": Layout("gte-Qwen2-1.5B-instruct", text_layouts.gte_qwen2, DECODER, inputs=TEXTS_ONLY),
+    "bge_m3": Layout(
+        "bge-m3",
+        bge_m3_layouts.bge_m3,
+        {
+            "pytorch_model.bin": BERT["model.safetensors"],
+            "sparse_linear.pt": ("weight", "bias"),
+            "colbert_linear.pt": ("weight", "bias"),
+        },
+        inputs=TEXTS_ONLY,
+    ),
+    "jina_v3": Layout(
+        "jina-embeddings-v3",
+        jina_v3_layouts.jina_v3,
+        {
+            "model.safetensors": (
+                "roberta.encoder.layers.1.mixer.Wqkv.parametrizations.weight.original",
+                "roberta.encoder.layers.1.mixer.Wqkv.parametrizations.weight.0.lora_B",
+                "roberta.encoder.layers.0.mlp.fc1.bias",
+                "roberta.embeddings.word_embeddings.parametrizations.weight.0.lora_A",
+                "roberta.emb_ln.weight",
+            )
+        },
+        inputs={"text": ("input_ids", "adapter")},
+    ),
 }
