@@ -14,10 +14,14 @@ ROOT = Path(__file__).parents[2]
 # The function that writes each, as module and name in tests.checkpoints.
 REAL_SIZES: dict[str, str] = {
     "openai-clip-vit-base-patch32": "clip_layouts:clip_vit_b32",
+    "cn-clip-vit-b-16": "chinese_clip_layouts:cn_clip_vit_b_16",
+    "facebook-metaclip-2-worldwide-b32-384": "clip_layouts:metaclip_2_worldwide_b32_384",
+    "tipsv2-b14": "tipsv2_layouts:tipsv2_b14",
+    "google-siglip2-so400m-patch16-384": "siglip_layouts:siglip2_so400m_patch16_384",
 }
 
 # Those that CI converts.
-CHOSEN: tuple[str, ...] = ("openai-clip-vit-base-patch32",)
+CHOSEN: tuple[str, ...] = ("openai-clip-vit-base-patch32", "cn-clip-vit-b-16")
 
 WRITE = """
 import importlib, pathlib, sys

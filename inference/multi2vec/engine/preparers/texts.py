@@ -103,6 +103,8 @@ class TextPreparer:
         return {name: arrays[name] for name in self._inputs}
 
     def _rounded(self, length: int) -> int:
+        # Without special tokens an empty text has none at all, which no tower takes.
+        length = max(length, 1)
         step = next((step for longest, step in LENGTH_STEPS if length <= longest), LONGEST_STEP)
         return max(length, min(self._spec.max_length, -(-length // step) * step))
 
