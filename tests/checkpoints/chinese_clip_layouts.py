@@ -16,7 +16,7 @@ from transformers import (
 
 from tests.checkpoints.common import change_json, spread
 
-SMALL_TEXT = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
+SMALL_TEXT = {"hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 2}
 SMALL_VISION = {**SMALL_TEXT, "image_size": 48, "patch_size": 16}
 VOCABULARY = Path(cn_clip.clip.__file__).with_name("vocab.txt")
 

@@ -13,9 +13,11 @@ from tests import checkpoints
 from tests.checkpoints import (
     bge_m3_layouts,
     chinese_clip_layouts,
+    clip_layouts,
     jina_v3_layouts,
     siglip_layouts,
     text_layouts,
+    tipsv2_layouts,
 )
 
 
@@ -24,9 +26,9 @@ class Layout:
     """A kind of checkpoint: `write` makes a small one with random weights.
 
     `tag` is that of a recipe, used by no other layout. `tensors` are names of several kinds, by the files that hold
-    them: a checkpoint without one of them, or with it renamed or in another shape, must be refused. `ignorable` are
-    names that older versions of the library wrote besides, by file; they are allowed. `inputs` are what the reference
-    prepares, by modality.
+    them: a checkpoint without one of them, or with it renamed or in another shape, must be refused. `calls` is what the
+    library calls those of them that it has other names for. `ignorable` are names that older versions of the library
+    wrote besides, by file; they are allowed. `inputs` are what the reference prepares, by modality.
     """
 
     tag: str
@@ -36,6 +38,7 @@ class Layout:
     inputs: Mapping[str, tuple[str, ...]] = field(
         default_factory=lambda: {"text": ("input_ids",), "image": ("pixels",)}
     )
+    calls: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def recipe(self) -> Recipe:
@@ -68,6 +71,16 @@ SIGLIP = {
     )
 }
 POSITION_IDS = ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids")
+# With what transformers calls them.
+TIPSV2 = {
+    "text_encoder.transformer.resblocks.1.attn.in_proj_weight": "text_model.encoder.layers.1.self_attn.",
+    "text_encoder.token_embedding.weight": "text_model.embeddings.token_embedding.weight",
+    "text_encoder.ln_final.bias": "text_model.final_layer_norm.bias",
+    "vision_encoder.blocks.0.attn.qkv.weight": "vision_model.encoder.layer.0.attention.q_proj.weight",
+    "vision_encoder.blocks.1.ls1.gamma": "vision_model.encoder.layer.1.layer_scale1.lambda1",
+    "vision_encoder.pos_embed": "vision_model.embeddings.position_embeddings",
+    "vision_encoder.register_tokens": "vision_model.embeddings.register_tokens",
+}
 OPEN_CLIP = {
     "open_clip_model.safetensors": (
         "transformer.resblocks.1.attn.in_proj_weight",
@@ -98,6 +111,12 @@ LAYOUTS: dict[str, Layout] = {
         {"model.safetensors": POSITION_IDS},
     ),
     "clip with OpenAI's configuration": Layout("openai-clip-vit-base-patch16", checkpoints.clip_as_openai, CLIP),
+    "MetaCLIP 2": Layout(
+        "facebook-metaclip-2-worldwide-b32-384",
+        clip_layouts.metaclip_2,
+        CLIP,
+        {"model.safetensors": POSITION_IDS},
+    ),
     "open_clip": Layout("ViT-B-16-laion2b_s34b_b88k", checkpoints.open_clip_folder, OPEN_CLIP),
     "open_clip with QuickGELU": Layout("ViT-B-32-quickgelu-laion400m_e32", checkpoints.quick_gelu_open_clip, OPEN_CLIP),
     "open_clip with XLM-RoBERTa": Layout(
@@ -155,6 +174,7 @@ LAYOUTS: dict[str, Layout] = {
         },
         {"model.safetensors": POSITION_IDS},
     ),
+    "tipsv2": Layout("tipsv2-b14", tipsv2_layouts.tipsv2, {"model.safetensors": tuple(TIPSV2)}, calls=TIPSV2),
     "blip2": Layout(
         "blip2-itm-vit-g",
         checkpoints.blip2,

@@ -143,7 +143,8 @@ def test_a_row_in_a_padded_batch_is_the_row_alone(converted: Convert, layout: st
     with served(converted(layout)) as embedder:
         together = embed(embedder, "text", texts)
         alone = np.concatenate([embed(embedder, "text", [text]) for text in texts])
-    assert np.diag(cosines(together, alone)).min() > 0.99999
+    # As far apart as unit vectors with a cosine of 0.99999. One vector may be zero.
+    assert np.linalg.norm(together - alone, axis=1).max() < 0.0045
 
 
 def test_clip_against_transformers_by_hand(converted: Convert, checkpoint: Callable[[str], Path]) -> None:

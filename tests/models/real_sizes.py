@@ -15,14 +15,22 @@ ROOT = Path(__file__).parents[2]
 REAL_SIZES: dict[str, str] = {
     "bge-large-en-v1.5": "text_layouts:bge_large",
     "bge-m3": "bge_m3_layouts:bge_m3_real",
+    "cn-clip-vit-b-16": "chinese_clip_layouts:cn_clip_vit_b_16",
+    "facebook-metaclip-2-worldwide-b32-384": "clip_layouts:metaclip_2_worldwide_b32_384",
+    "google-siglip2-so400m-patch16-384": "siglip_layouts:siglip2_so400m_patch16_384",
     "jina-embeddings-v3": "jina_v3_layouts:jina_v3_real",
     "openai-clip-vit-base-patch32": "clip_layouts:clip_vit_b32",
     "qwen3-embedding-0.6b": "text_layouts:qwen3_embedding_06b",
     "qwen3-embedding-4b": "text_layouts:qwen3_embedding_4b",
+    "tipsv2-b14": "tipsv2_layouts:tipsv2_b14",
 }
 
 # Those that CI converts.
-CHOSEN: tuple[str, ...] = ("bge-large-en-v1.5", "qwen3-embedding-0.6b")
+CHOSEN: tuple[str, ...] = (
+    "bge-large-en-v1.5",
+    "cn-clip-vit-b-16",
+    "qwen3-embedding-0.6b",
+)
 
 WRITE = """
 import importlib, pathlib, sys

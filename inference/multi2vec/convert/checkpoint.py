@@ -34,6 +34,7 @@ TOKENIZERS = (
     "merges.txt",
     "vocab.txt",
     "sentencepiece.bpe.model",
+    "tokenizer.model",
 )
 
 Result = TypeVar("Result")

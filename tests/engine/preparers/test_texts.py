@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,12 @@ LONG = "one two three " * 100
 
 def preparer(folder: Path, inputs: tuple[str, ...] = ("input_ids", "attention_mask"), **spec: object) -> TextPreparer:
     toy.tokenizer().save(str(folder / "tokenizer.json"))
-    tower = TowerSpec("text.xml", tuple(TensorSpec(name, "i64", (None, None)) for name in inputs), ())
-    return TextPreparer(folder, TextSpec("text", **{"max_length": toy.MAX_LENGTH, **spec}), tower)  # type: ignore[arg-type]
+    spec = {"max_length": toy.MAX_LENGTH, **spec}
+    return TextPreparer(folder, TextSpec("text", **spec), tower_of(*inputs))  # type: ignore[arg-type]
+
+
+def tower_of(*inputs: str) -> TowerSpec:
+    return TowerSpec("text.xml", tuple(TensorSpec(name, "i64", (None, None)) for name in inputs), ())
 
 
 def words(item: Prepared) -> list[str]:
@@ -84,6 +89,20 @@ class TestCollation:
         assert ready.collate([ready.prepare("red " * 6)])["input_ids"].shape == (1, 8)
         assert ready.collate([ready.prepare("red " * 7)])["input_ids"].shape == (1, toy.MAX_LENGTH)
         assert {array.dtype for array in arrays.values()} == {np.dtype(np.int64)}
+
+    def test_a_text_without_any_token_is_padding_alone(self, tmp_path: Path) -> None:
+        ready = preparer(tmp_path, pad_id=7)
+        path = tmp_path / "tokenizer.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"post_processor": None}))
+        bare = TextPreparer(
+            tmp_path, TextSpec("text", toy.MAX_LENGTH, pad_id=7), tower_of("input_ids", "attention_mask")
+        )
+        assert ready.prepare("").tokens == 2
+        empty = bare.prepare("")
+        assert (empty.tokens, empty.arrays["input_ids"].tolist()) == (0, [])
+        arrays = bare.collate([empty])
+        assert arrays["input_ids"].tolist() == [[7] * 8]
+        assert not arrays["attention_mask"].any()
 
     def test_padding_to_a_fixed_length(self, tmp_path: Path) -> None:
         ready = preparer(tmp_path, padding="fixed")

@@ -80,13 +80,14 @@ def text_part(model: Any, original: Callable[[], Any], folder: Path, recipe: Rec
     spec = options.text_spec(own, recipe)
     if spec.max_length != length:
         raise RecipeError(f"{recipe.tag}: text: max_length is {spec.max_length}, but a SigLIP takes {length} always")
-    example = tokenizer(["a photo of a cat"] * 2, padding="max_length", return_tensors="pt")["input_ids"]
+    ids = tokenizer("a photo of a cat")["input_ids"]
+    example = torch.tensor([ids + [tokenizer.pad_token_id] * (length - len(ids))] * 2)
     module = TextTower(model)
     tower = Tower(
         module=module,
         inputs=(TensorSpec("input_ids", "i64", (None, length)),),
         example=(example,),
-        outputs=dense(measured_dimensions(module, [torch.as_tensor(example)])),
+        outputs=dense(measured_dimensions(module, [example])),
     )
     reference = Lazy(lambda: Texts(original(), tokenizer, padding="max_length"))
     return Part(spec, tower, reference, {spec.tokenizer: tokenizer.backend_tokenizer.to_str()})

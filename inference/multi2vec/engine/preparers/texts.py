@@ -115,6 +115,8 @@ class TextPreparer:
         return {ADAPTER: np.array(number, dtype=np.int64)}
 
     def _rounded(self, length: int) -> int:
+        # Without special tokens an empty text has none at all, which no tower takes.
+        length = max(length, 1)
         step = next((step for longest, step in LENGTH_STEPS if length <= longest), LONGEST_STEP)
         return max(length, min(self._spec.max_length, -(-length // step) * step))
 
