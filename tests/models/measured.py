@@ -80,12 +80,20 @@ def convert(tag: str, source: Path, target: Path, *arguments: str) -> Record:
 def peak_until_end(process: subprocess.Popen[bytes]) -> int:
     """Wait for it. Returns the most bytes of its own that it had, looked at many times a second."""
     peak = 0
-    while process.poll() is None:
-        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
-        # One that ends just now has no memory any more. Linux counts kilobytes.
-        peak = max([peak, *(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))])
-        time.sleep(0.05)
+    try:
+        while process.poll() is None:
+            peak = max(peak, own_bytes(process.pid))
+            time.sleep(0.05)
+    finally:
+        process.kill()
     return peak
+
+
+def own_bytes(process: int) -> int:
+    """What a process has without mapped files; one that has just ended has nothing any more."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    # In kilobytes.
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
 
 
 def speed(folder: Path) -> dict[str, dict[str, float]]:
