@@ -1,8 +1,8 @@
 """The tokenizer of SigLIP (arXiv 2303.15343), written in Python around the package sentencepiece, as a tokenizer.json.
 
 It leads each text with a word's mark, takes it in lower case without ASCII's punctuation and with single spaces, and
-then has sentencepiece make tokens of it. In lower case it is put before it comes here, by Python's own rules, which know
-the last sigma of a word.
+then has sentencepiece make tokens of it. In lower case it is put before it comes here, by Python's own rules, which
+know the last sigma of a word.
 
 What sentencepiece makes of characters before all else is a compiled table in the file. The step that a tokenizer.json
 has for it goes wrong where letters have accents of their own, so that the table is a file beside it, which comes first.
