@@ -156,7 +156,8 @@ class TextSpec:
     """How a text becomes the tower's inputs.
 
     `max_length` counts tokens, special ones included. `clean` names the steps that the original library applies before
-    its tokenizer, in order. `prompts` are by name ("query", "document", …).
+    its tokenizer, in order. `characters` is a file that comes after them: an object of JSON, what each string in a text
+    becomes, the leftmost and longest first. `prompts` are by name ("query", "document", …).
     """
 
     tower: str
@@ -174,16 +175,18 @@ class TextSpec:
             "lower",
             "spaces_for_underscores",
             "remove_punctuation",
+            "lead_with_mark",
         ],
         ...,
     ] = ()
+    characters: str | None = None
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
     default_prompt: str | None = None
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The tokenizer."""
-        return (self.tokenizer,)
+        """The tokenizer, and what it does not do itself."""
+        return (self.tokenizer,) if self.characters is None else (self.tokenizer, self.characters)
 
 
 # The modalities, and what describes each. `image` is what pictures are called here and on the wire.

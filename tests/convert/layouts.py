@@ -28,7 +28,8 @@ class Layout:
     `tag` is that of a recipe, used by no other layout. `tensors` are names of several kinds, by the files that hold
     them: a checkpoint without one of them, or with it renamed or in another shape, must be refused. `calls` is what the
     library calls those of them that it has other names for. `ignorable` are names that older versions of the library
-    wrote besides, by file; they are allowed. `inputs` are what the reference prepares, by modality.
+    wrote besides, by file; they are allowed. `inputs` are what the reference prepares, by modality. `files` are those
+    of the model folder that others have not.
     """
 
     tag: str
@@ -39,6 +40,7 @@ class Layout:
         default_factory=lambda: {"text": ("input_ids",), "image": ("pixels",)}
     )
     calls: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
 
     @property
     def recipe(self) -> Recipe:
@@ -157,6 +159,9 @@ LAYOUTS: dict[str, Layout] = {
             "clip-ViT-B-32-multilingual-v1/2_Dense/model.safetensors": ("linear.weight",),
         },
         {"clip-ViT-B-32-multilingual-v1/model.safetensors": ("embeddings.position_ids",)},
+    ),
+    "siglip": Layout(
+        "google-siglip-so400m-patch16-256-i18n", siglip_layouts.siglip, SIGLIP, files=("characters.json",)
     ),
     "siglip 2": Layout("google-siglip2-so400m-patch16-384", siglip_layouts.siglip2, SIGLIP),
     "chinese_clip": Layout(

@@ -58,7 +58,7 @@ def test_the_folder_is_complete_and_nothing_else(converted: Convert, layout: str
     names = {path.name for path in made.folder.iterdir()}
     modalities = LAYOUTS[layout].inputs
     towers = {f"{tower}.{suffix}" for tower in modalities for suffix in ("xml", "bin")}
-    assert names == {"manifest.json", "tokenizer.json", *towers}
+    assert names == {"manifest.json", "tokenizer.json", *towers, *LAYOUTS[layout].files}
     read = manifest.read(made.folder)
     manifest.verify_files(made.folder, read)
     assert set(read.files) == names - {"manifest.json"}

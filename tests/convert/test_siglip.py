@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import io
 import shutil
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ import pytest
 import torch
 from PIL import Image
 from tokenizers import Tokenizer
-from transformers import GemmaTokenizer, SiglipModel
+from transformers import GemmaTokenizer, SiglipModel, SiglipTokenizer
 
-from multi2vec.convert import drawings, families, parity
+from multi2vec.convert import drawings, families, parity, sentencepiece_files, siglip_vocabulary
 from multi2vec.convert.errors import RecipeError, SourceError
+from multi2vec.convert.families import siglip
 from multi2vec.convert.recipe import TextOptions
 from multi2vec.engine.wanted import Wanted
+from tests import needs
 from tests.checkpoints.common import change_json
 from tests.convert.conftest import Converted
 from tests.convert.layouts import LAYOUTS
@@ -81,6 +84,55 @@ def test_siglip_2_takes_texts_in_lower_case(converted: Convert, checkpoint: Chec
     text = "A Photo of a CAT, in Ångström's HOUSE"
     assert served.encode(text).ids == served.encode(text.lower()).ids == named(text.lower())["input_ids"]
     assert served.encode(text).ids != named(text)["input_ids"]
+
+
+@pytest.fixture(scope="module")
+def slow(checkpoint: Checkpoint) -> Any:
+    """SigLIP's own tokenizer, in Python around sentencepiece."""
+    needs.sentencepiece()
+    return SiglipTokenizer.from_pretrained(checkpoint("siglip"), model_max_length=CONTEXT)
+
+
+HARD = [
+    "A Photo, of: a CAT!",
+    "  spaces   in front",
+    "ΟΔΥΣΣΕΥΣ",
+    "。！（１） … ½",
+    "e\u0301 o\u0328\u0302 ﾊﾟ \u1112\u1161\u11ab ﬁ\u0301",
+    "x </s> y <unk> z",
+    "= \u0338 =\u0338",
+    "\x1cfile\x07bell\u00a0space",
+    "▁a▁b",
+]
+
+
+@pytest.mark.parametrize("text", HARD)
+def test_siglips_own_tokenizer_removes_punctuation_and_capitals(converted: Convert, slow: Any, text: str) -> None:
+    with parity.opened(converted("siglip").folder, "f32") as embedder:
+        ids = embedder.lanes["text"].preparer.prepare(text, Wanted()).arrays["input_ids"]
+    assert ids.tolist() == slow(text, truncation=True)["input_ids"]
+
+
+def test_siglips_texts_are_padded_with_their_end_token(converted: Convert) -> None:
+    spec = converted("siglip").manifest.inputs["text"]
+    assert (spec.padding, spec.max_length, spec.pad_id) == ("fixed", CONTEXT, 1)
+    assert (spec.clean, spec.characters) == (("lead_with_mark", "lower"), "characters.json")
+
+
+def test_the_compiled_table_of_characters(checkpoint: Checkpoint) -> None:
+    """Some entries of what sentencepiece calls nmt_nfkc, NFKC with a few of its own."""
+    needs.sentencepiece()
+    table = dict(siglip_vocabulary.entries(sentencepiece_files.read(checkpoint("siglip") / "spiece.model").characters))
+    plain = {key: value for key, value in table.items() if unicodedata.normalize("NFKC", key) == value}
+    assert len(table) > 100_000
+    assert len(plain) > 0.99 * len(table)
+    assert (table["ﬁ"], table["ﾊﾟ"], table["\u0007"], table["\u200b"]) == ("fi", "パ", "", " ")
+
+
+def test_without_sentencepiece_the_original_cannot_be_had(checkpoint: Checkpoint, monkeypatch: Any) -> None:
+    monkeypatch.setattr(siglip, "is_sentencepiece_available", lambda: False)
+    with pytest.raises(SourceError, match="needs the packages sentencepiece and protobuf"):
+        siglip.of_siglip(checkpoint(SIGLIP_2), {})
 
 
 def test_texts_that_are_cut_keep_their_end_token(converted: Convert) -> None:

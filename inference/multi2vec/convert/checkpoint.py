@@ -34,6 +34,7 @@ TOKENIZERS = (
     "merges.txt",
     "vocab.txt",
     "sentencepiece.bpe.model",
+    "spiece.model",
     "tokenizer.model",
 )
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from multi2vec.engine.errors import BadInput, Unsupported
 from multi2vec.engine.preparers import Prepared
-from multi2vec.engine.preparers.texts import CLEANING, TextPreparer
+from multi2vec.engine.preparers.texts import CLEANING, TextPreparer, replacing
 from multi2vec.engine.wanted import Wanted
 from multi2vec.manifest import Prompt, TensorSpec, TextSpec, TowerSpec
 from tests import toy
@@ -182,6 +182,7 @@ class TestPrompts:
         ("unescape_html", "&amp;lt;b&gt;", "<b>"),
         ("collapse_whitespace", "a \n\t b ", "a b"),
         ("lower", "ÄB", "äb"),
+        ("lead_with_mark", " a▁b", "▁ a b"),
     ],
 )
 def test_cleaning_steps(step: str, text: str, expected: str) -> None:
@@ -200,3 +201,26 @@ def test_any_text_has_tokens(tmp_path_factory: pytest.TempPathFactory, text: str
     wanted = Wanted(truncate=truncate, max_tokens=length)  # type: ignore[arg-type]
     item = preparer(folder, clean=tuple(CLEANING)).prepare(text, wanted)
     assert 2 <= item.tokens <= length
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ""),
+        ("plain", "plain"),
+        ("e\u0301e", "ée"),
+        ("ﬁx e\u0301\u0327", "fix é\u0327"),
+        ("a\u0007b", "ab"),
+        ("e", "e"),
+    ],
+)
+def test_strings_become_others_the_longest_first(text: str, expected: str) -> None:
+    table = {"e\u0301": "é", "\u0301": "´", "ﬁ": "fi", "\u0007": ""}
+    assert replacing(table)(text) == expected
+
+
+def test_characters_come_after_the_cleaning_steps(tmp_path: Path) -> None:
+    (tmp_path / "characters.json").write_text(json.dumps({"c\u0301at": "cat"}))
+    item = preparer(tmp_path, clean=("lower",), characters="characters.json").prepare("RED C\u0301AT")
+    assert words(item) == ["<s>", "red", "cat", "</s>"]
+    assert TextSpec("text", 8, characters="characters.json").files == ("tokenizer.json", "characters.json")

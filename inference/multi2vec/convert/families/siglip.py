@@ -1,9 +1,9 @@
 """SigLIP (arXiv 2303.15343) and the fixed-size kind of SigLIP 2 (arXiv 2502.14786) as transformers has them.
 
 Their text tower is neither causal nor masked, and takes the vector at the last place, which most texts leave to
-padding: each text must have the full length, with padding that attention sees. SigLIP 2 was trained on texts in lower
-case. Its published checkpoints name Gemma's tokenizer, which keeps capitals; transformers has one that does not, and
-this is what is followed here.
+padding: each text must have the full length, with padding that attention sees. SigLIP's tokenizer removes punctuation
+and capitals itself: see siglip_vocabulary.py. SigLIP 2 was trained on texts in lower case. Its published checkpoints
+name Gemma's tokenizer, which keeps capitals; transformers has one that does not, and this is what is followed here.
 
 Pictures are prepared by the PIL-backed processor, for the reasons in processors.py.
 """
@@ -12,25 +12,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Siglip2Tokenizer, SiglipImageProcessorPil, SiglipModel
+from transformers import Siglip2Tokenizer, SiglipImageProcessorPil, SiglipModel, SiglipTokenizer
+from transformers.utils.import_utils import is_protobuf_available, is_sentencepiece_available
 
-from multi2vec.convert import checkpoint, options, two_towers, weights
+from multi2vec.convert import checkpoint, options, sentencepiece_files, siglip_vocabulary, two_towers, weights
 from multi2vec.convert.errors import RecipeError, SourceError
 from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, measured_dimensions
 from multi2vec.convert.recipe import Recipe
 from multi2vec.convert.two_towers import Texts, TextTower
 from multi2vec.manifest import TensorSpec, TextSpec
 
-# By what a checkpoint calls its tokenizer.
-TOKENIZERS: dict[str, Any] = {
-    "GemmaTokenizer": Siglip2Tokenizer,
-    "GemmaTokenizerFast": Siglip2Tokenizer,
-    "Siglip2Tokenizer": Siglip2Tokenizer,
-}
+CHARACTERS = "characters.json"
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The library's tokenizer, for texts of a length and without a mask, and what serves in its place: the text of a
+    tokenizer.json, cleaning steps and a table of characters before it."""
+
+    original: Any
+    file: str
+    clean: tuple[Any, ...] = ()
+    characters: str | None = None
 
 
 def load(recipe: Recipe, source: Path | None) -> Model:
@@ -59,29 +67,66 @@ def picture_processor(folder: Path) -> Any:
     return processor
 
 
-def tokenizer_of(folder: Path, length: int) -> Any:
-    """The library's tokenizer of a checkpoint, for texts of `length` tokens and without a mask. Raises `SourceError`
-    for one that is not known."""
+def tokens_of(folder: Path, length: int) -> Tokens:
+    """By the tokenizer that the checkpoint names. Raises `SourceError` for one that is not known."""
     path = folder / "tokenizer_config.json"
     name = json.loads(path.read_text(encoding="utf-8")).get("tokenizer_class") if path.is_file() else None
     if name not in TOKENIZERS:
         raise SourceError(f"{path} names the tokenizer {name!r}; a SigLIP has one of: {', '.join(TOKENIZERS)}")
-    tokenizer = TOKENIZERS[name].from_pretrained(folder, model_max_length=length, model_input_names=["input_ids"])
-    if tokenizer("a cat")["input_ids"][-1] != tokenizer.eos_token_id or tokenizer.padding_side != "right":
-        raise SourceError(f"{folder}: the tokenizer does not end texts with {tokenizer.eos_token!r} and pad behind it")
-    return tokenizer
+    found = TOKENIZERS[name](folder, {"model_max_length": length, "model_input_names": ["input_ids"]})
+    original = found.original
+    if original("a cat")["input_ids"][-1] != original.eos_token_id or original.padding_side != "right":
+        raise SourceError(f"{folder}: the tokenizer does not end texts with {original.eos_token!r} and pad behind it")
+    return found
+
+
+def of_siglip(folder: Path, settings: dict[str, Any]) -> Tokens:
+    """SigLIP's own. Raises `SourceError` when the library lacks what it reads the vocabulary with."""
+    if not (is_sentencepiece_available() and is_protobuf_available()):
+        raise SourceError(f"{folder}: the original tokenizer needs the packages sentencepiece and protobuf")
+    original: Any = SiglipTokenizer.from_pretrained(folder, **settings)
+    found = sentencepiece_files.read(folder / "spiece.model")
+    return Tokens(
+        original=original,
+        file=siglip_vocabulary.tokenizer_json(found, original.eos_token),
+        clean=siglip_vocabulary.CLEAN,
+        characters=siglip_vocabulary.characters_json(found.characters) if found.characters else None,
+    )
+
+
+def of_siglip_2(folder: Path, settings: dict[str, Any]) -> Tokens:
+    """SigLIP 2's."""
+    original: Any = Siglip2Tokenizer.from_pretrained(folder, **settings)
+    return Tokens(original, original.backend_tokenizer.to_str())
+
+
+# By what a checkpoint calls its tokenizer.
+TOKENIZERS: dict[str, Callable[[Path, dict[str, Any]], Tokens]] = {
+    "SiglipTokenizer": of_siglip,
+    "GemmaTokenizer": of_siglip_2,
+    "GemmaTokenizerFast": of_siglip_2,
+    "Siglip2Tokenizer": of_siglip_2,
+}
 
 
 def text_part(model: Any, original: Callable[[], Any], folder: Path, recipe: Recipe) -> Part:
     """Everything about texts. Raises `RecipeError` for a recipe that wants other lengths than the model's."""
     length = model.config.text_config.max_position_embeddings
-    tokenizer = tokenizer_of(folder, length)
-    own = TextSpec(tower="text", max_length=length, padding="fixed", pad_id=tokenizer.pad_token_id)
+    tokens = tokens_of(folder, length)
+    padding = tokens.original.pad_token_id
+    own = TextSpec(
+        tower="text",
+        max_length=length,
+        padding="fixed",
+        pad_id=padding,
+        clean=tokens.clean,
+        characters=CHARACTERS if tokens.characters else None,
+    )
     spec = options.text_spec(own, recipe)
     if spec.max_length != length:
         raise RecipeError(f"{recipe.tag}: text: max_length is {spec.max_length}, but a SigLIP takes {length} always")
-    ids = tokenizer("a photo of a cat")["input_ids"]
-    example = torch.tensor([ids + [tokenizer.pad_token_id] * (length - len(ids))] * 2)
+    ids = tokens.original("a photo of a cat")["input_ids"]
+    example = torch.tensor([ids + [padding] * (length - len(ids))] * 2)
     module = TextTower(model)
     tower = Tower(
         module=module,
@@ -89,5 +134,6 @@ def text_part(model: Any, original: Callable[[], Any], folder: Path, recipe: Rec
         example=(example,),
         outputs=dense(measured_dimensions(module, [example])),
     )
-    reference = Lazy(lambda: Texts(original(), tokenizer, padding="max_length"))
-    return Part(spec, tower, reference, {spec.tokenizer: tokenizer.backend_tokenizer.to_str()})
+    reference = Lazy(lambda: Texts(original(), tokens.original, padding="max_length"))
+    files = {spec.tokenizer: tokens.file} | ({CHARACTERS: tokens.characters} if tokens.characters else {})
+    return Part(spec, tower, reference, files)

@@ -7,8 +7,9 @@ rest. A test holds the ids against the original tokenizers on strings that are h
 from __future__ import annotations
 
 import html
+import json
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import ftfy
@@ -44,11 +45,32 @@ CLEANING: dict[str, Callable[[str], str]] = {
     "spaces_for_underscores": lambda text: text.replace("_", " "),
     # ASCII's only, as the originals do it.
     "remove_punctuation": lambda text: text.translate(_NO_PUNCTUATION),
+    # In front of the first word, as sentencepiece marks the others; in the text itself it is a space.
+    "lead_with_mark": lambda text: "▁" + text.replace("▁", " "),
 }
 
 IDS = "input_ids"
 # An input of towers with several adapters, and what it is for a text that none of them computes.
 ADAPTER, NO_ADAPTER = "adapter", -1
+
+
+def replacing(table: Mapping[str, str]) -> Callable[[str], str]:
+    """What puts the table's values in place of its keys, from the left, the longest first."""
+    longest = max(map(len, table), default=0)
+    starts = frozenset(key[0] for key in table)
+
+    def replaced(text: str) -> str:
+        if starts.isdisjoint(text):
+            return text
+        pieces, place = [], 0
+        while place < len(text):
+            ends = range(min(len(text), place + longest), place, -1) if text[place] in starts else ()
+            end = next((end for end in ends if text[place:end] in table), place + 1)
+            pieces.append(table.get(text[place:end], text[place:end]))
+            place = end
+        return "".join(pieces)
+
+    return replaced
 
 
 class TextPreparer:
@@ -58,6 +80,8 @@ class TextPreparer:
         self._spec = spec
         self._inputs = tuple(each.name for each in tower.inputs)
         self._clean = tuple(CLEANING[name] for name in spec.clean)
+        if spec.characters is not None:
+            self._clean = (*self._clean, replacing(json.loads((folder / spec.characters).read_text("utf-8"))))
         self._tokenizer = Tokenizer.from_file(str(folder / spec.tokenizer))
         self._tokenizer.no_padding()
         # Truncation is a state of the tokenizer, and callers may want different ones at the same time.
