@@ -103,8 +103,9 @@ class Checkpoint:
         for name, tensor in self.state.items():
             if name.endswith(OWN) and adapter != NO_ADAPTER:
                 down, up = (self.state[name.replace(OWN, each)][adapter].float() for each in (DOWN, UP))
-                product = down @ up if _is_table(name) else up @ down
-                yield name, tensor.float() + product * self.lora.scale
+                first, second = (down, up) if _is_table(name) else (up, down)
+                # In place: the table of words alone is a gigabyte.
+                yield name, tensor.to(torch.float32, copy=True).addmm_(first, second, alpha=self.lora.scale)
             elif not name.endswith((DOWN, UP)):
                 yield name, tensor
 

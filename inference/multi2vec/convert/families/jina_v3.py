@@ -45,7 +45,8 @@ class Original:
 
     def __init__(self, checkpoint: Checkpoint, tokenizer: Any, length: int) -> None:
         self.checkpoint, self.tokenizer, self.length = checkpoint, tokenizer, length
-        self.adapter, self.model = NO_ADAPTER, checkpoint.model()
+        self.adapter = NO_ADAPTER
+        self.model: Any = checkpoint.model()
 
     def prepare(self, item: str | Adapted) -> Mapping[str, Array]:
         text, adapter = _parts(item)
@@ -59,6 +60,8 @@ class Original:
     def _vector(self, item: str | Adapted) -> Array:
         adapter = _parts(item)[1]
         if adapter != self.adapter:
+            # The one before is let go first: both would be several gigabytes.
+            self.model = None
             self.adapter, self.model = adapter, self.checkpoint.model(adapter)
         ids = torch.from_numpy(self.prepare(item)["input_ids"])[None]
         states = self.model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0]
