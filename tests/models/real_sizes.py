@@ -14,10 +14,15 @@ ROOT = Path(__file__).parents[2]
 # The function that writes each, as module and name in tests.checkpoints.
 REAL_SIZES: dict[str, str] = {
     "openai-clip-vit-base-patch32": "clip_layouts:clip_vit_b32",
+    "mobileclip_s0": "mobileclip_layouts:mobileclip_s0_real_size",
+    "mobileclip_s1": "catalogue_layouts:mobileclip_s1_real_size",
+    "siglip2-vit-b-16": "catalogue_layouts:siglip2_base_patch16_224",
+    "pe-core-b-16": "catalogue_layouts:pe_core_real_size",
+    "clip-vit-b-16": "catalogue_layouts:openai_vit_b16",
 }
 
 # Those that CI converts.
-CHOSEN: tuple[str, ...] = ("openai-clip-vit-base-patch32",)
+CHOSEN: tuple[str, ...] = ("openai-clip-vit-base-patch32", "mobileclip_s1", "siglip2-vit-b-16")
 
 WRITE = """
 import importlib, pathlib, sys
