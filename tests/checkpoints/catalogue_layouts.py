@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,20 @@ from open_clip import CLIP, CustomTextCLIP
 from open_clip.model import set_model_preprocess_cfg
 from open_clip.push_to_hf_hub import save_for_hf
 from open_clip.transform import PreprocessCfg
+from PIL import Image
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from torchvision.transforms.functional import normalize, to_tensor
 from transformers import GemmaTokenizer
 
-from multi2vec.convert.samples import TEXTS
+from multi2vec.convert import samples
 from tests.checkpoints import small_towers
 from tests.checkpoints.common import spread, xlm_roberta_tokenizer
 
 Changes = Mapping[str, Mapping[str, Any]]
 
 SMALL_TEXT = {"width": 64, "heads": 2, "layers": 2}
+# How much of the mean batch norms take away.
+MEAN_SHARE = 0.1
 
 
 class _SavedAlready:
@@ -47,6 +52,8 @@ def catalogue_entry(
         config["quick_gelu"] = True
     kind = CustomTextCLIP if config.get("custom_text") else CLIP
     model = lively(kind(**{name: value for name, value in config.items() if name != "custom_text"}), seed)
+    pixels = normalize(pictures(config["vision_cfg"]["image_size"]), entry["mean"], entry["std"])
+    settled(model, lambda: model.encode_image(pixels))
     chosen = {name: entry[name] for name in ("mean", "std", "interpolation", "resize_mode")}
     set_model_preprocess_cfg(model, asdict(PreprocessCfg(size=config["vision_cfg"]["image_size"], **chosen)))
     save_for_hf(model, _SavedAlready(), config, str(folder), safe_serialization=True)
@@ -54,24 +61,47 @@ def catalogue_entry(
 
 
 def lively(model: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
-    """`spread`, and batch norms and scales of layers that do something: fresh ones change nothing or everything."""
+    """`spread`, and scales of layers and batch norms that do something: fresh ones change nothing or everything."""
     spread(model, seed)
     generator = torch.Generator().manual_seed(1)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            for tensor in (module.weight.data, module.running_var):
-                assert tensor is not None
-                tensor.uniform_(0.6, 1.4, generator=generator)
-            for tensor in (module.bias.data, module.running_mean):
-                assert tensor is not None
-                tensor.normal_(0, 0.1, generator=generator)
+            module.weight.data.uniform_(0.6, 1.4, generator=generator)
+            module.bias.data.normal_(0, 0.1, generator=generator)
     for name, parameter in model.named_parameters():
         if "layer_scale" in name:
-            parameter.data.uniform_(0.3, 0.7, generator=generator)
-        elif parameter.ndim == 4 and "stages" in name:
-            # Sums of many branches grow; then every rounding grows too.
-            parameter.data *= 0.6
+            parameter.data.uniform_(0.1, 0.3, generator=generator)
+        elif ".se." in name or "qkv" in name:
+            # Gates and attention that are either open or closed jump from one to the other.
+            parameter.data *= 0.5
     return model.eval()
+
+
+def settled(model: torch.nn.Module, run: Callable[[], Any]) -> torch.nn.Module:
+    """The model with batch norms that fit what they see when it runs, as after training: with others each layer would
+    magnify the roundings of those before it. For the same reason they take away a part of the mean only, which much of
+    what random layers compute is."""
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = None
+        norm.reset_running_stats()
+        norm.train()
+    with torch.no_grad():
+        run()
+    for norm in norms:
+        mean, variance = norm.running_mean, norm.running_var
+        assert mean is not None
+        assert variance is not None
+        variance += ((1 - MEAN_SHARE) * mean) ** 2
+        mean *= MEAN_SHARE
+    return model.eval()
+
+
+def pictures(edge: int) -> torch.Tensor:
+    """The samples of parity but for its photographs, as float pixels (pictures, 3, edge, edge) from 0 to 1."""
+    files = [each.item for each in samples.pictures() if not each.name.startswith("photograph")]
+    opened = [Image.open(io.BytesIO(file)).convert("RGB").resize((edge, edge)) for file in files]
+    return torch.stack([to_tensor(picture) for picture in opened])
 
 
 def siglip2(folder: Path) -> Path:
@@ -92,6 +122,12 @@ def mobileclip_b(folder: Path) -> Path:
     """A small MobileCLIP of the B kind, 48 px."""
     vision = {"timm_model_name": small_towers.vit_mci_small.__name__, "image_size": small_towers.EDGE}
     return catalogue_entry(folder, "MobileCLIP-B", "datacompdr", {"text_cfg": SMALL_TEXT, "vision_cfg": vision}, 64)
+
+
+def mobileclip2_s3(folder: Path) -> Path:
+    """A small MobileCLIP2 of the kind of S3 and S4, 128 px."""
+    vision = {"timm_model_name": small_towers.fastvit_mci3_small.__name__, "image_size": 128}
+    return catalogue_entry(folder, "MobileCLIP2-S3", "dfndr2b", {"text_cfg": SMALL_TEXT, "vision_cfg": vision}, 64)
 
 
 def pe_core(folder: Path) -> Path:
@@ -115,6 +151,16 @@ def mobileclip_s1_real_size(folder: Path) -> Path:
     return catalogue_entry(folder, "MobileCLIP-S1", "datacompdr", {})
 
 
+def pe_core_real_size(folder: Path) -> Path:
+    """PE-Core B/16, 224 px (448 million parameters)."""
+    return catalogue_entry(folder, "PE-Core-B-16", "meta", {})
+
+
+def openai_vit_b16(folder: Path) -> Path:
+    """CLIP ViT-B/16 with QuickGELU (150 million parameters)."""
+    return catalogue_entry(folder, "ViT-B-16", "openai", {})
+
+
 def siglip2_base_patch16_224(folder: Path) -> Path:
     """SigLIP 2 B/16, 224 px (375 million parameters, of which 197 are the table of 256,000 tokens)."""
     gemma_tokenizer(folder)
@@ -129,7 +175,7 @@ def gemma_tokenizer(folder: Path) -> GemmaTokenizer:
     trained.normalizer = normalizers.Replace(" ", "▁")
     trained.pre_tokenizer = pre_tokenizers.Split(Regex("▁"), "merged_with_next")
     trainer = trainers.BpeTrainer(vocab_size=1400, special_tokens=specials, show_progress=False, limit_alphabet=400)
-    trained.train_from_iterator([text.lower() for text in TEXTS if len(text) < 500] * 3, trainer)
+    trained.train_from_iterator([text.lower() for text in samples.TEXTS if len(text) < 500] * 3, trainer)
     made = json.loads(trained.to_str())["model"]
     tokenizer = GemmaTokenizer(
         vocab=made["vocab"],

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from timm.layers import LayerNorm2d
 from timm.models import build_model_with_cfg, register_model
 from timm.models.eva import Eva
 from timm.models.fastvit import FastVit, RepConditionalPosEnc
@@ -16,6 +17,7 @@ from timm.models.vision_transformer import VisionTransformer
 from timm.models.vision_transformer_hybrid import ConvStem, HybridEmbed
 
 EDGE = 48
+MCI_EDGE = 64
 SIZES = {"embed_dim": 64, "depth": 2, "num_heads": 2}
 
 
@@ -32,6 +34,25 @@ def fastvit_mci_small(pretrained: bool = False, **changes: Any) -> Any:
         "lkc_use_act": True,
     }
     return build_model_with_cfg(FastVit, "fastvit_mci_small", pretrained, **{**sizes, **changes})
+
+
+@register_model
+def fastvit_mci3_small(pretrained: bool = False, **changes: Any) -> Any:
+    """As `fastvit_mci3` of the second MobileCLIP: a fifth stage, layer norms, a stem of fewer branches; 128 px."""
+    positions = partial(RepConditionalPosEnc, spatial_shape=(7, 7))
+    sizes = {
+        "layers": (1, 1, 1, 1, 1),
+        "embed_dims": (16, 32, 64, 64, 128),
+        "mlp_ratios": (2, 2, 2, 2, 2),
+        "se_downsamples": (False,) * 5,
+        "downsamples": (False, True, True, True, True),
+        "pos_embs": (None, None, None, positions, positions),
+        "token_mixers": ("repmixer", "repmixer", "repmixer", "attention", "attention"),
+        "lkc_use_act": True,
+        "norm_layer": partial(LayerNorm2d, eps=1e-5),
+        "stem_use_scale_branch": False,
+    }
+    return build_model_with_cfg(FastVit, "fastvit_mci3_small", pretrained, **{**sizes, **changes})
 
 
 @register_model

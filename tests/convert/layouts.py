@@ -12,9 +12,11 @@ from multi2vec.convert.recipe import Recipe
 from tests import checkpoints
 from tests.checkpoints import (
     bge_m3_layouts,
+    catalogue_layouts,
     chinese_clip_layouts,
     clip_layouts,
     jina_v3_layouts,
+    mobileclip_layouts,
     siglip_layouts,
     text_layouts,
     tipsv2_layouts,
@@ -29,7 +31,7 @@ class Layout:
     them: a checkpoint without one of them, or with it renamed or in another shape, must be refused. `calls` is what the
     library calls those of them that it has other names for. `ignorable` are names that older versions of the library
     wrote besides, by file; they are allowed. `inputs` are what the reference prepares, by modality. `files` are those
-    of the model folder that others have not.
+    of the model folder that others have not. `configurations` says which of the checkpoint's files describe the model.
     """
 
     tag: str
@@ -41,6 +43,7 @@ class Layout:
     )
     calls: Mapping[str, str] = field(default_factory=dict)
     files: tuple[str, ...] = ()
+    configurations: str = "*config.json"
 
     @property
     def recipe(self) -> Recipe:
@@ -93,6 +96,13 @@ OPEN_CLIP = {
     )
 }
 
+
+def timm_open_clip(*names: str) -> dict[str, tuple[str, ...]]:
+    """Tensors of open_clip's own text tower as a module of its own, and those of timm's picture tower."""
+    texts = ("text.transformer.resblocks.1.attn.in_proj_weight", "text.positional_embedding")
+    return {"open_clip_model.safetensors": (*texts, *(f"visual.trunk.{name}" for name in names))}
+
+
 BERT = {
     "model.safetensors": (
         "encoder.layer.1.attention.self.query.weight",
@@ -133,6 +143,56 @@ LAYOUTS: dict[str, Layout] = {
             )
         },
         {"open_clip_model.safetensors": ("text.transformer.embeddings.position_ids",)},
+    ),
+    "SigLIP 2 of open_clip": Layout(
+        "siglip2-vit-b-16",
+        catalogue_layouts.siglip2,
+        timm_open_clip("blocks.1.attn.qkv.weight", "attn_pool.latent", "pos_embed"),
+    ),
+    "MobileCLIP-S1": Layout(
+        "mobileclip_s1",
+        catalogue_layouts.mobileclip_s1,
+        timm_open_clip(
+            "stem.1.conv_scale.bn.running_mean",
+            "stages.0.blocks.0.token_mixer.layer_scale.gamma",
+            "stages.2.downsample.proj.0.large_conv.conv.weight",
+            "stages.3.pos_emb.pos_enc.weight",
+            "final_conv.se.fc1.bias",
+        ),
+    ),
+    "MobileCLIP-B": Layout(
+        "mobileclip_b",
+        catalogue_layouts.mobileclip_b,
+        timm_open_clip("patch_embed.backbone.0.bn.running_var", "blocks.1.mlp.fc1.weight", "cls_token", "head.weight"),
+    ),
+    "MobileCLIP2-S3": Layout(
+        "mobileclip2-s3",
+        catalogue_layouts.mobileclip2_s3,
+        timm_open_clip(
+            "stages.4.blocks.0.token_mixer.qkv.weight", "stages.3.blocks.0.norm.weight", "stages.4.pos_emb.pos_enc.bias"
+        ),
+    ),
+    "PE-Core": Layout(
+        "pe-core-b-16",
+        catalogue_layouts.pe_core,
+        timm_open_clip("blocks.1.attn.qkv.weight", "attn_pool.latent", "norm_pre.weight"),
+    ),
+    "MetaCLIP 2 of open_clip": Layout("metaclip-2-worldwide-h-14", catalogue_layouts.metaclip_2, OPEN_CLIP),
+    "MobileCLIP-S0": Layout(
+        "mobileclip_s0",
+        mobileclip_layouts.mobileclip_s0,
+        {
+            "mobileclip_s0.pt": (
+                "text_encoder.transformer.1.pre_norm_mha.1.qkv_proj.weight",
+                "text_encoder.transformer.0.token_mixer.mixer.rbr_conv.0.bn.running_var",
+                "text_encoder.positional_embedding.pos_embed.pos_embed",
+                "text_encoder.projection_layer",
+                "image_encoder.model.network.0.0.token_mixer.layer_scale",
+                "image_encoder.model.head.proj",
+                "logit_scale",
+            )
+        },
+        configurations="mobileclip_s0.json",
     ),
     "sentence_transformers": Layout(
         "sentence-transformers-clip-ViT-B-32",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -11,11 +12,15 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from open_clip import factory
+from PIL import Image
 
-from multi2vec.convert import families, recipe
+from multi2vec.convert import drawings, families, open_clip_loading, recipe, weights
 from multi2vec.convert.errors import SourceError
+from multi2vec.convert.families.open_clip import picture_part
 from multi2vec.convert.recipe import OpenClipSource, Recipe
 from tests.convert.conftest import python
+from tests.convert.layouts import LAYOUTS
 from tests.hub import Repository, serve
 
 Checkpoint = Callable[[str], Path]
@@ -60,6 +65,31 @@ def test_a_name_of_open_clips_catalogue(tmp_path: Path, checkpoint: Checkpoint) 
         assert "model.safetensors" not in hub.downloaded()
     made = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert [source["revision"] for source in made["sources"]] == ["c" * 40, "d" * 40]
+
+
+@pytest.mark.parametrize("layout", ["SigLIP 2 of open_clip", "MobileCLIP-S1", "MobileCLIP2-S3"])
+def test_what_the_catalogue_says_of_pictures_and_texts_reaches_the_model(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
+    """A file of weights says nothing of them, unlike a folder."""
+    folder = checkpoint(layout)
+    chosen = LAYOUTS[layout].recipe
+    wanted = chosen.sources["model"]
+    assert isinstance(wanted, OpenClipSource)
+    config = json.loads((folder / "open_clip_config.json").read_text())["model_cfg"]
+    monkeypatch.setitem(factory._MODEL_CONFIGS, wanted.architecture, config)
+    file = str(folder / "open_clip_model.safetensors")
+    monkeypatch.setattr(open_clip_loading, "download_pretrained_from_hf", lambda *_: file)
+    monkeypatch.setattr("multi2vec.convert.checkpoint.fetch", lambda *_: folder)
+    found = open_clip_loading.from_hub(wanted)
+    expected = open_clip_loading.from_folder(wanted, folder)
+    one, other = (picture_part(each, chosen) for each in (found, expected))
+    assert (one.spec, one.tower.scaling) == (other.spec, other.tower.scaling)
+    picture = drawings.scene_file(57, 31)
+    assert torch.equal(*(each.preprocess(Image.open(io.BytesIO(picture))) for each in (found, expected)))
+    text = "A photo of two CATS, one of them grey!"
+    assert torch.equal(found.tokenizer([text]), expected.tokenizer([text]))
+    weights.check_equal(found.model.state_dict(), expected.original.state_dict(), layout)
 
 
 def test_the_activation_is_the_catalogue_s(tmp_path: Path, checkpoint: Checkpoint) -> None:

@@ -81,12 +81,14 @@ def test_a_pickle_in_place_of_the_weights_is_never_run(tmp_path: Path, checkpoin
 def test_an_architecture_that_is_not_known(tmp_path: Path, checkpoint: Checkpoint, layout: str) -> None:
     """In every configuration of the checkpoint, or there is one that nothing depends on."""
     folder = spoilt(tmp_path, checkpoint(layout))
-    for path in folder.rglob("*config.json"):
+    for path in folder.rglob(LAYOUTS[layout].configurations):
         config = json.loads(path.read_text())
         if "model_cfg" in config:
             config["model_cfg"] = {"embed_dim": 64, "made_up_cfg": {}}
         elif "model_type" in config:
             config |= {"model_type": "made_up", "architectures": ["MadeUp"]}
+        elif "image_cfg" in config:
+            config["image_cfg"]["model_name"] = "made_up"
         path.write_text(json.dumps(config))
     refusal(layout, folder)
 
@@ -94,7 +96,7 @@ def test_an_architecture_that_is_not_known(tmp_path: Path, checkpoint: Checkpoin
 @every_layout
 def test_a_configuration_that_is_no_json(tmp_path: Path, checkpoint: Checkpoint, layout: str) -> None:
     folder = spoilt(tmp_path, checkpoint(layout))
-    for path in folder.rglob("*config.json"):
+    for path in folder.rglob(LAYOUTS[layout].configurations):
         path.write_text('{"model_type": ')
     refusal(layout, folder)
 

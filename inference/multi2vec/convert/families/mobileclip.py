@@ -8,8 +8,12 @@ name, in the form of the original's `mobileclip/configs/mobileclip_s0.json`, sta
 
 References: pictures go through timm, loaded by its own loader with its own renaming of the tensors, and not folded. For
 texts there is no other library to compare with. Their reference is the module of this package, loaded a second time and
-not folded; so parity says that folding and export change nothing, and what the module computes was compared with the
-original once, by hand.
+not folded; so parity says that folding and export change nothing.
+
+What this package computes was compared with the original once (https://github.com/apple/ml-mobileclip at
+4144bb1f081a6bcb9bc9e6552dee3b29a9ef9855, float32, real size, one random state): of 62 texts and 38 pictures token ids
+and pixels were equal, and vectors differed by at most 9e-7 (texts) and 1.4e-6 (pictures) of their length, folded
+already, which is a cosine of 1.0000000 each.
 """
 
 from __future__ import annotations
