@@ -60,8 +60,9 @@ def catalogue_entry(
     return folder
 
 
-def lively(model: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
-    """`spread`, and scales of layers and batch norms that do something: fresh ones change nothing or everything."""
+def lively(model: torch.nn.Module, seed: int = 0, scale: float = 0.3) -> torch.nn.Module:
+    """`spread`, and scales of layers, up to `scale`, and batch norms that do something: fresh ones change nothing or
+    everything. The deeper the model, the smaller a scale keeps its layers from magnifying roundings."""
     spread(model, seed)
     generator = torch.Generator().manual_seed(1)
     for module in model.modules():
@@ -70,7 +71,7 @@ def lively(model: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
             module.bias.data.normal_(0, 0.1, generator=generator)
     for name, parameter in model.named_parameters():
         if "layer_scale" in name:
-            parameter.data.uniform_(0.1, 0.3, generator=generator)
+            parameter.data.uniform_(scale / 3, scale, generator=generator)
         elif ".se." in name or "qkv" in name:
             # Gates and attention that are either open or closed jump from one to the other.
             parameter.data *= 0.5
@@ -86,8 +87,9 @@ def settled(model: torch.nn.Module, run: Callable[[], Any]) -> torch.nn.Module:
         norm.momentum = None
         norm.reset_running_stats()
         norm.train()
-    with torch.no_grad():
-        run()
+    if norms:
+        with torch.no_grad():
+            run()
     for norm in norms:
         mean, variance = norm.running_mean, norm.running_var
         assert mean is not None

@@ -38,27 +38,30 @@ SMALL: dict[str, Any] = {
 }
 
 
-def mobileclip_s0(folder: Path, sizes: dict[str, Any] | None = SMALL) -> Path:
-    """A small one, 64 px; its sizes stand in a file beside it."""
+def mobileclip_s0(folder: Path, sizes: dict[str, Any] | None = SMALL, scale: float = 0.3) -> Path:
+    """A small one, 64 px; its sizes stand in a file beside it. `scale` is that of `lively`."""
     folder.mkdir(parents=True)
     path = folder / f"{NAME}.pt"
     if sizes is not None:
         path.with_suffix(".json").write_text(json.dumps(sizes))
     torch.manual_seed(0)
-    torch.save(published(mobileclip.configuration_of(path)), path)
+    torch.save(published(mobileclip.configuration_of(path), scale), path)
     return folder
 
 
 def mobileclip_s0_real_size(folder: Path) -> Path:
     """One of the published size (54 million parameters)."""
-    return mobileclip_s0(folder, sizes=None)
+    return mobileclip_s0(folder, sizes=None, scale=0.1)
 
 
-def published(configuration: Configuration) -> dict[str, torch.Tensor]:
+def published(configuration: Configuration, scale: float) -> dict[str, torch.Tensor]:
     """Random weights by the published names."""
     model = mobileclip.Original(configuration)
     ids = torch.randint(configuration.text.vocabulary, (16, configuration.text.context))
-    settled(lively(model, seed=1), lambda: (model.picture(pictures(configuration.edge)), model.encode_text(ids)))
+    settled(
+        lively(model, seed=1, scale=scale),
+        lambda: (model.picture(pictures(configuration.edge)), model.encode_text(ids)),
+    )
     text, picture = model.get_submodule("text"), model.get_submodule("picture")
     names = mobileclip_picture.original_names(picture.state_dict())
     return {
