@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from multi2vec.convert import mobileclip_picture
 from multi2vec.convert.families import mobileclip
 from multi2vec.convert.families.mobileclip import Configuration
+from multi2vec.convert.parts import mobileclip_picture
 from tests.checkpoints import small_towers
 from tests.checkpoints.catalogue_layouts import lively, pictures, settled
 

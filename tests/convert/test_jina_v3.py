@@ -16,8 +16,9 @@ import torch
 
 import multi2vec
 from multi2vec import Wanted, manifest
-from multi2vec.convert import families, jina_v3_checkpoint, parity
+from multi2vec.convert import families, parity
 from multi2vec.convert.errors import RecipeError, SourceError
+from multi2vec.convert.parts import jina_v3_checkpoint
 from multi2vec.convert.recipe import TextOptions
 from multi2vec.convert.references import Adapted
 from multi2vec.engine.embedder import Embedder

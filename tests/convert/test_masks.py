@@ -11,7 +11,7 @@ from transformers.masking_utils import (
     create_causal_mask,
 )
 
-from multi2vec.convert import masks
+from multi2vec.convert.parts import masks
 
 MASK = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 0, 0]])
 

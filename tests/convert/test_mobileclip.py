@@ -17,12 +17,13 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from multi2vec.convert import drawings, families, mobileclip_picture, parity, tracing
+from multi2vec.convert import drawings, families, parity, tracing
 from multi2vec.convert.errors import RecipeError, SourceError
 from multi2vec.convert.families import mobileclip
 from multi2vec.convert.model import Model, Scaling, Tower
+from multi2vec.convert.parts import mobileclip_picture
+from multi2vec.convert.parts.reparameterised import Reparameterised
 from multi2vec.convert.recipe import TextOptions
-from multi2vec.convert.reparameterised import Reparameterised
 from multi2vec.engine.preparers.pictures import prepare
 from multi2vec.engine.wanted import Wanted
 from tests.convert.conftest import Converted

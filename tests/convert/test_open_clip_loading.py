@@ -15,9 +15,10 @@ import torch
 from open_clip import factory
 from PIL import Image
 
-from multi2vec.convert import drawings, families, open_clip_loading, recipe, weights
+from multi2vec.convert import drawings, families, recipe, weights
 from multi2vec.convert.errors import SourceError
 from multi2vec.convert.families.open_clip import picture_part
+from multi2vec.convert.parts import open_clip_loading
 from multi2vec.convert.recipe import OpenClipSource, Recipe
 from tests.convert.conftest import python
 from tests.convert.layouts import LAYOUTS

@@ -15,8 +15,9 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from transformers import CLIPImageProcessorPil
 
-from multi2vec.convert import drawings, options, processors, references, samples, two_towers
+from multi2vec.convert import drawings, options, references, samples
 from multi2vec.convert.families import open_clip
+from multi2vec.convert.parts import processors, two_towers
 from multi2vec.convert.recipe import PictureOptions, Recipe
 from multi2vec.engine.preparers import pictures
 from multi2vec.engine.preparers.pictures import Pixels, prepare

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from transformers.utils import sentencepiece_model_pb2_new as schema
 
-from multi2vec.convert import sentencepiece_files
 from multi2vec.convert.errors import SourceError
-from multi2vec.convert.sentencepiece_files import Piece
+from multi2vec.convert.parts import sentencepiece_files
+from multi2vec.convert.parts.sentencepiece_files import Piece
 from tests.checkpoints.sentencepiece_models import BPE, BYTE, CONTROL, NORMAL, UNKNOWN, write
 
 PIECES = [

@@ -18,9 +18,10 @@ from PIL import Image
 from tokenizers import Tokenizer
 from transformers import GemmaTokenizer, SiglipModel, SiglipTokenizer
 
-from multi2vec.convert import drawings, families, parity, sentencepiece_files, siglip_vocabulary
+from multi2vec.convert import drawings, families, parity
 from multi2vec.convert.errors import RecipeError, SourceError
 from multi2vec.convert.families import siglip
+from multi2vec.convert.parts import sentencepiece_files, siglip_vocabulary
 from multi2vec.convert.recipe import TextOptions
 from multi2vec.engine.wanted import Wanted
 from tests import needs

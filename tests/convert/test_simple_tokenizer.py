@@ -4,8 +4,8 @@ from hypothesis import strategies as st
 from open_clip import SimpleTokenizer
 from tokenizers import Tokenizer
 
+from multi2vec.convert.parts.simple_tokenizer import tokenizer_json
 from multi2vec.convert.samples import TEXTS
-from multi2vec.convert.simple_tokenizer import tokenizer_json
 
 ORIGINAL = SimpleTokenizer()
 SPECIAL = ("<start_of_text>", "<end_of_text>", "<ſtart_of_text>", "<END_OF_TEXT>", "<", "start", "_of_", "text>", "!!")

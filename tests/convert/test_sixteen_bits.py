@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
-from multi2vec.convert import gte, sixteen_bits
-from multi2vec.convert import sentence_pipelines as pipelines
+from multi2vec.convert import sixteen_bits
+from multi2vec.convert.parts import gte
+from multi2vec.convert.parts import sentence_pipelines as pipelines
 
 TEXTS = [{"text": text} for text in ("a cat", "two dogs that sleep in the sun", "7")]
 

@@ -19,7 +19,7 @@ from mteb.types import PromptType
 from torch.utils.data import DataLoader
 from transformers import pipeline
 
-from multi2vec.convert import gte
+from multi2vec.convert.parts import gte
 from tests.convert.conftest import Converted
 from tests.convert.texts import Vectors, smallest_cosine, unit, vectors
 

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from multi2vec.convert import pipeline, recipe, vocabulary
+from multi2vec.convert import pipeline, recipe
 from multi2vec.convert.errors import ParityError, SourceError
 from multi2vec.convert.families import clip
 from multi2vec.convert.model import Model
+from multi2vec.convert.parts import vocabulary
 from tests import checkpoints
 from tests.convert.layouts import small
 

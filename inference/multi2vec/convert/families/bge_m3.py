@@ -17,12 +17,13 @@ import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 
-from multi2vec.convert import checkpoint, text_towers, weights
-from multi2vec.convert import sentence_pipelines as pipelines
+from multi2vec.convert import checkpoint, weights
 from multi2vec.convert.errors import ConversionError, SourceError, one_line
 from multi2vec.convert.model import Lazy, Model, Part, Tower
+from multi2vec.convert.parts import sentence_pipelines as pipelines
+from multi2vec.convert.parts import text_towers
+from multi2vec.convert.parts.text_towers import TextTower
 from multi2vec.convert.recipe import HubSource, Recipe
-from multi2vec.convert.text_towers import TextTower
 from multi2vec.engine.rows import Array, Row, Sparse
 from multi2vec.manifest import DENSE, OutputSpec
 

@@ -28,8 +28,9 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from multi2vec.convert import checkpoint, options, processors, references, two_towers, weights
+from multi2vec.convert import checkpoint, options, references, weights
 from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, pixel_inputs, token_inputs
+from multi2vec.convert.parts import processors, two_towers
 from multi2vec.convert.recipe import Recipe
 from multi2vec.engine.rows import Array, Row
 from multi2vec.manifest import DENSE, OutputSpec, TextSpec

@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from transformers import BertTokenizer, ChineseCLIPImageProcessorPil, ChineseCLIPModel
 
-from multi2vec.convert import attention, checkpoint, options, two_towers, weights
+from multi2vec.convert import checkpoint, options, weights
 from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, token_inputs
+from multi2vec.convert.parts import attention, two_towers
+from multi2vec.convert.parts.two_towers import Texts, TextTower
 from multi2vec.convert.recipe import Recipe
-from multi2vec.convert.two_towers import Texts, TextTower
 from multi2vec.manifest import TextSpec
 
 # The default `context_length` of cn_clip.tokenize: "all baseline models use 52".

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, MetaClip2Model, XLMRobertaTokenizer
 
-from multi2vec.convert import checkpoint, options, two_towers, vocabulary, weights
+from multi2vec.convert import checkpoint, options, weights
 from multi2vec.convert.errors import SourceError
 from multi2vec.convert.model import Lazy, Model, Part, Reference, Tower, dense, measured_dimensions, token_inputs
+from multi2vec.convert.parts import two_towers, vocabulary
+from multi2vec.convert.parts.two_towers import Texts, TextTower
 from multi2vec.convert.recipe import Recipe
-from multi2vec.convert.two_towers import Texts, TextTower
 from multi2vec.engine.rows import Array
 from multi2vec.manifest import TextSpec
 

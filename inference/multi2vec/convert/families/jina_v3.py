@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from multi2vec.convert import attention, jina_v3_checkpoint, options, references, text_towers
-from multi2vec.convert import sentence_pipelines as pipelines
-from multi2vec.convert.adapters import Choice, adapt
+from multi2vec.convert import options, references
 from multi2vec.convert.errors import ConversionError, RecipeError, SourceError, one_line
-from multi2vec.convert.jina_v3_checkpoint import Checkpoint, Lora
 from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, token_inputs
+from multi2vec.convert.parts import attention, jina_v3_checkpoint, text_towers
+from multi2vec.convert.parts import sentence_pipelines as pipelines
+from multi2vec.convert.parts.adapters import Choice, adapt
+from multi2vec.convert.parts.jina_v3_checkpoint import Checkpoint, Lora
+from multi2vec.convert.parts.text_towers import EXAMPLE, TextTower
 from multi2vec.convert.recipe import Recipe, TextOptions
 from multi2vec.convert.references import Adapted
-from multi2vec.convert.text_towers import EXAMPLE, TextTower
 from multi2vec.engine.preparers.texts import ADAPTER, NO_ADAPTER
 from multi2vec.engine.rows import Array, Row
 from multi2vec.manifest import Prompt, TensorSpec, TextSpec

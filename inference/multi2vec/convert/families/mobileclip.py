@@ -33,14 +33,15 @@ from timm.models.fastvit import checkpoint_filter_fn
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize, ToTensor
 
 from multi2vec import manifest
-from multi2vec.convert import checkpoint, mobileclip_picture, open_clip_texts, options, references, weights
+from multi2vec.convert import checkpoint, options, references, weights
 from multi2vec.convert.checkpoint import Checkpoint
 from multi2vec.convert.errors import ConversionError, RecipeError, SourceError, one_line
-from multi2vec.convert.mobileclip_text import Sizes, TextEncoder
 from multi2vec.convert.model import Model, Part, Scaling, Tower, dense, pixel_inputs
+from multi2vec.convert.parts import mobileclip_picture, open_clip_texts
+from multi2vec.convert.parts.mobileclip_text import Sizes, TextEncoder
+from multi2vec.convert.parts.reparameterised import reparameterised
+from multi2vec.convert.parts.simple_tokenizer import tokenizer_json
 from multi2vec.convert.recipe import HubSource, Recipe
-from multi2vec.convert.reparameterised import reparameterised
-from multi2vec.convert.simple_tokenizer import tokenizer_json
 from multi2vec.engine.rows import Array, Row
 from multi2vec.manifest import PictureSpec, TensorSpec, TextSpec
 

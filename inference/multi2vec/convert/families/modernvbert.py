@@ -23,9 +23,10 @@ import numpy as np
 import torch
 from transformers import Idefics3ImageProcessorPil, Idefics3Processor, ModernVBertModel, PreTrainedTokenizerFast
 
-from multi2vec.convert import checkpoint, masks, options, processors, references, two_towers, weights
+from multi2vec.convert import checkpoint, options, references, weights
 from multi2vec.convert.errors import SourceError
 from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, pixel_inputs, token_inputs
+from multi2vec.convert.parts import masks, processors, two_towers
 from multi2vec.convert.recipe import PictureOptions, Recipe
 from multi2vec.engine.rows import Array, Row
 from multi2vec.manifest import PictureSpec, TextSpec, TileSpec

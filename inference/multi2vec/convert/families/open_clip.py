@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from multi2vec.convert import checkpoint, open_clip_loading, options, references
+from multi2vec.convert import checkpoint, options, references
 from multi2vec.convert.errors import ConversionError, SourceError, one_line
 from multi2vec.convert.model import Model, Part, Scaling, Tower, dense, measured_dimensions, pixel_inputs
-from multi2vec.convert.open_clip_loading import Loaded
-from multi2vec.convert.open_clip_texts import text_part
+from multi2vec.convert.parts import open_clip_loading
+from multi2vec.convert.parts.open_clip_loading import Loaded
+from multi2vec.convert.parts.open_clip_texts import text_part
+from multi2vec.convert.parts.reparameterised import reparameterised
 from multi2vec.convert.recipe import OpenClipSource, Recipe
-from multi2vec.convert.reparameterised import reparameterised
 from multi2vec.engine.rows import Array, Row
 from multi2vec.manifest import PictureSpec
 

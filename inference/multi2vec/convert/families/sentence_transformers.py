@@ -20,11 +20,12 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Transformer
 from transformers import AutoModel, CLIPImageProcessorPil, CLIPModel
 
-from multi2vec.convert import checkpoint, options, processors, references, two_towers, weights
+from multi2vec.convert import checkpoint, options, references, weights
 from multi2vec.convert.checkpoint import Checkpoint
 from multi2vec.convert.errors import ConversionError, SourceError, one_line
 from multi2vec.convert.families import clip
 from multi2vec.convert.model import Model, Part, Tower, dense, measured_dimensions, token_inputs
+from multi2vec.convert.parts import processors, two_towers
 from multi2vec.convert.recipe import HubSource, Recipe
 from multi2vec.engine.rows import Array, Row
 from multi2vec.manifest import TextSpec

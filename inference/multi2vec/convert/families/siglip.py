@@ -20,11 +20,12 @@ import torch
 from transformers import Siglip2Tokenizer, SiglipImageProcessorPil, SiglipModel, SiglipTokenizer
 from transformers.utils.import_utils import is_protobuf_available, is_sentencepiece_available
 
-from multi2vec.convert import checkpoint, options, sentencepiece_files, siglip_vocabulary, two_towers, weights
+from multi2vec.convert import checkpoint, options, weights
 from multi2vec.convert.errors import RecipeError, SourceError
 from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, measured_dimensions
+from multi2vec.convert.parts import sentencepiece_files, siglip_vocabulary, two_towers
+from multi2vec.convert.parts.two_towers import Texts, TextTower
 from multi2vec.convert.recipe import Recipe
-from multi2vec.convert.two_towers import Texts, TextTower
 from multi2vec.manifest import TensorSpec, TextSpec
 
 CHARACTERS = "characters.json"

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from multi2vec.convert import gte, text_towers
-from multi2vec.convert import sentence_pipelines as pipelines
 from multi2vec.convert.errors import ConversionError, RecipeError, SourceError, one_line
 from multi2vec.convert.model import Model
 from multi2vec.convert.options import FURTHER
+from multi2vec.convert.parts import gte, text_towers
+from multi2vec.convert.parts import sentence_pipelines as pipelines
+from multi2vec.convert.parts.text_towers import Pipeline
 from multi2vec.convert.recipe import Recipe, TextOptions
-from multi2vec.convert.text_towers import Pipeline
 
 # The recipe's word for a pooling, and sentence-transformers'.
 POOLINGS = {"cls": "cls", "mean": "mean", "last": "lasttoken"}

@@ -19,10 +19,11 @@ from transformers import AddedToken, Tipsv2ImageProcessor, Tipsv2Model, Tipsv2To
 from transformers.image_processing_backends import PilBackend
 from transformers.tokenization_utils_base import generate_merges
 
-from multi2vec.convert import attention, checkpoint, options, sentencepiece_files, two_towers, weights
+from multi2vec.convert import checkpoint, options, weights
 from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, token_inputs
+from multi2vec.convert.parts import attention, sentencepiece_files, two_towers
+from multi2vec.convert.parts.two_towers import Texts, TextTower
 from multi2vec.convert.recipe import Recipe
-from multi2vec.convert.two_towers import Texts, TextTower
 from multi2vec.manifest import TextSpec
 
 

@@ -16,7 +16,7 @@ import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import bidirectional_mask_function, causal_mask_function, sdpa_mask
 
-from multi2vec.convert import masks
+from multi2vec.convert.parts import masks
 
 # The name that transformers knows it by.
 NAME = "multi2vec"

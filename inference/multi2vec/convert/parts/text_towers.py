@@ -18,12 +18,13 @@ from sentence_transformers.sentence_transformer.modules import Dense, Normalize,
 from tokenizers import normalizers
 from transformers import AutoTokenizer
 
-from multi2vec.convert import attention, options, references, tokenizer_files
-from multi2vec.convert import sentence_pipelines as pipelines
+from multi2vec.convert import options, references
 from multi2vec.convert.errors import SourceError
 from multi2vec.convert.model import Lazy, Part, Tower, dense, token_inputs
+from multi2vec.convert.parts import attention, tokenizer_files
+from multi2vec.convert.parts import sentence_pipelines as pipelines
+from multi2vec.convert.parts.sentence_pipelines import Module
 from multi2vec.convert.recipe import Recipe, TextOptions
-from multi2vec.convert.sentence_pipelines import Module
 from multi2vec.engine.rows import Array, Row
 from multi2vec.manifest import Prompt, TextSpec
 

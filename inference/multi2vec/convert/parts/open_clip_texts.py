@@ -22,9 +22,9 @@ from open_clip.transformer import TextTransformer, text_global_pool
 from multi2vec.convert import options, references
 from multi2vec.convert.errors import SourceError
 from multi2vec.convert.model import Part, Tower, dense, measured_dimensions, token_inputs
-from multi2vec.convert.open_clip_loading import Loaded
+from multi2vec.convert.parts.open_clip_loading import Loaded
+from multi2vec.convert.parts.simple_tokenizer import tokenizer_json
 from multi2vec.convert.recipe import Recipe
-from multi2vec.convert.simple_tokenizer import tokenizer_json
 from multi2vec.engine.rows import Array, Row
 from multi2vec.manifest import TensorSpec, TextSpec
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from multi2vec.convert import options, processors, references, weights
+from multi2vec.convert import options, references, weights
 from multi2vec.convert.errors import ConversionError, SourceError, one_line
 from multi2vec.convert.model import Lazy, Part, Reference, Tower, dense, measured_dimensions, pixel_inputs
+from multi2vec.convert.parts import processors
 from multi2vec.convert.recipe import Recipe
 from multi2vec.engine.rows import Array, Row
 

@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from transformers import JinaEmbeddingsV3Config, JinaEmbeddingsV3Model
 
 from multi2vec.convert import weights
-from multi2vec.convert.adapters import Pair
 from multi2vec.convert.errors import SourceError
+from multi2vec.convert.parts.adapters import Pair
 from multi2vec.convert.weights import State
 from multi2vec.engine.preparers.texts import NO_ADAPTER
 

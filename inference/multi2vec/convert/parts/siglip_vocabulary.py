@@ -21,7 +21,7 @@ from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, processors
 
-from multi2vec.convert.sentencepiece_files import Vocabulary
+from multi2vec.convert.parts.sentencepiece_files import Vocabulary
 
 MARK = "▁"
 # Before the tokenizer, as the engine calls it.
