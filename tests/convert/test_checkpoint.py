@@ -163,11 +163,11 @@ def test_code_that_lies_beside_the_weights_is_not_run(tmp_path: Path, checkpoint
 
 
 def test_a_module_outside_the_checkpoint_is_refused(tmp_path: Path) -> None:
-    from multi2vec.convert.families.sentence_transformers import module_folders
+    from multi2vec.convert.parts.sentence_pipelines import module_paths
 
     (tmp_path / "modules.json").write_text(json.dumps([{"path": "../elsewhere", "type": "x"}]))
     with pytest.raises(SourceError, match="outside the checkpoint"):
-        module_folders(tmp_path)
+        module_paths(tmp_path)
 
 
 def test_the_demo_s_checkpoint_lies_beside_its_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,7 +128,7 @@ def weights_file(folder: Path) -> Path:
     """The only file of weights. Raises `SourceError`."""
     found = sorted(folder.glob(WEIGHTS))
     if len(found) != 1:
-        raise SourceError(f"{folder} has {len(found)} files {WEIGHTS}, and must have one")
+        raise SourceError(f"{folder} cannot be read as a MobileCLIP: it has {len(found)} files {WEIGHTS}, not one")
     return found[0]
 
 
