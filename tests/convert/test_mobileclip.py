@@ -169,7 +169,7 @@ def test_files_that_are_not_one_model(checkpoint: Checkpoint, tmp_path: Path) ->
     folder = shutil.copytree(checkpoint(S0), tmp_path / "other")
     path = folder / "mobileclip_s0.pt"
     shutil.copy(path, folder / "mobileclip_s9.pt")
-    refused(folder, r"has 2 files mobileclip_\*\.pt, and must have one")
+    refused(folder, r"it has 2 files mobileclip_\*\.pt, not one")
     path.unlink()
     refused(folder, "there are sizes of mobileclip_s0 only; state others in mobileclip_s9.json")
 
