@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from multi2vec.convert.errors import ConversionError, SourceError, one_line
+from multi2vec.convert.sixteen_bits import SIXTEEN_BITS
 from multi2vec.engine.rows import Array, Row
 from multi2vec.manifest import DENSE, Modality, OutputSpec, Source, Spec, TensorSpec, word
 
@@ -127,11 +128,12 @@ class Model:
     def exported(self) -> Model:
         """The same without the towers' modules: when their graphs are written, the memory is for others.
 
-        Their weights are gone for whoever still has a module: OpenVINO's tracer keeps those of 16 bits for ever.
+        Weights of 16 bits are gone for whoever still has a module: OpenVINO's tracer keeps those for ever.
         """
         for part in self.parts.values():
-            for weights in (*part.tower.module.parameters(), *part.tower.module.buffers()):
-                weights.data = weights.data.new_empty(0)
+            for weights in part.tower.module.parameters():
+                if weights.dtype in SIXTEEN_BITS:
+                    weights.data = weights.data.new_empty(0)
         parts = {
             modality: replace(part, tower=replace(part.tower, module=torch.nn.Module()))
             for modality, part in self.parts.items()
