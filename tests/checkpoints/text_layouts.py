@@ -41,7 +41,7 @@ def bge(folder: Path, **sizes: int) -> Path:
     """`BAAI/bge-small-en-v1.5`: BERT with a pooler, first token, normalised."""
     torch.manual_seed(0)
     tokenizer = uncased_tokenizer()
-    config = BertConfig(vocab_size=len(tokenizer), **{**SMALL, **sizes})
+    config = BertConfig(**{"vocab_size": len(tokenizer), **SMALL, **sizes})
     _save(spread(BertModel(config)), tokenizer, folder)
     return pipeline(folder, "cls_token", config.hidden_size, 512, do_lower_case=True)
 

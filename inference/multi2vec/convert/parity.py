@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import gc
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from multi2vec.convert.comparison import Report, Stage, compare_rows, table, wor
 from multi2vec.convert.errors import ParityError
 from multi2vec.convert.model import Model
 from multi2vec.convert.originals import FEW_SAMPLES, Compared
-from multi2vec.engine import proof
+from multi2vec.engine import memory, proof
 from multi2vec.engine.embedder import Embedder
 from multi2vec.engine.encoder import Execution, Precision
 from multi2vec.engine.errors import EmbedError, WrongVectors
@@ -55,14 +56,15 @@ def check(model: Model, folder: Path, console: Console) -> dict[str, Any]:
 def prove(folder: Path) -> float:
     """The folder's examples through the whole path, as a server proves itself. Returns the smallest cosine in f32;
     raises `ParityError`."""
-    cosines: dict[Precision, float] = {}
-    for precision in precisions():
-        with opened(folder, precision) as embedder:
-            try:
-                cosines[precision] = asyncio.run(proof.prove(embedder))
-            except WrongVectors as error:
-                raise ParityError(f"the finished folder does not prove itself in {precision}: {error}") from error
-    return cosines["f32"]
+    return {precision: _prove(folder, precision) for precision in precisions()}["f32"]
+
+
+def _prove(folder: Path, precision: Precision) -> float:
+    with opened(folder, precision) as embedder:
+        try:
+            return asyncio.run(proof.prove(embedder))
+        except WrongVectors as error:
+            raise ParityError(f"the finished folder does not prove itself in {precision}: {error}") from error
 
 
 def precisions() -> tuple[Precision, ...]:
@@ -72,7 +74,9 @@ def precisions() -> tuple[Precision, ...]:
 
 @contextlib.contextmanager
 def opened(folder: Path, precision: Precision) -> Iterator[Embedder]:
-    """The folder as it is served."""
+    """The folder as it is served. Whoever had it opened before lets go of that first: two are twice the memory."""
+    gc.collect()
+    memory.release()
     embedder = open_model(folder, Execution(precision=precision), verify_checksums=False)
     try:
         yield embedder
@@ -85,16 +89,22 @@ def measure(model: Model, folder: Path, console: Console) -> Report:
     report = Report(parity={"samples": {}, "preparation": {}, "towers": {}})
     compared = originals.collect(model, folder, report, console)
     for precision in precisions():
-        with opened(folder, precision) as embedder:
-            if precision == "f32":
-                for each in compared:
-                    if not each.reading.name:
-                        _compare_tower(each, embedder, report, console)
-            _compare_vectors(embedder, compared, precision, report, console)
+        _measure(folder, precision, compared, report, console)
     report.parity.setdefault("bf16", BF16_NOT_MEASURED)
     if report.notes:
         report.parity["notes"] = report.notes
     return report
+
+
+def _measure(
+    folder: Path, precision: Precision, compared: Sequence[Compared], report: Report, console: Console
+) -> None:
+    with opened(folder, precision) as embedder:
+        if precision == "f32":
+            for each in compared:
+                if not each.reading.name:
+                    _compare_tower(each, embedder, report, console)
+        _compare_vectors(embedder, compared, precision, report, console)
 
 
 def _compare_tower(default: Compared, embedder: Embedder, report: Report, console: Console) -> None:
