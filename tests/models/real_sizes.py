@@ -39,6 +39,9 @@ CHOSEN: tuple[str, ...] = (
     "siglip2-vit-b-16",
 )
 
+# Those whose conversion must do without a copy in float32.
+SIXTEEN_BITS: tuple[str, ...] = ("qwen3-embedding-0.6b", "qwen3-embedding-4b")
+
 WRITE = """
 import importlib, pathlib, sys
 module, function, folder = sys.argv[1:]

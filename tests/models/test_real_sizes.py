@@ -22,6 +22,9 @@ def test_a_real_size_model_is_converted(tag: str, tmp_path: Path, pytestconfig: 
         # Several of them would fill a disk.
         shutil.rmtree(tmp_path)
     assert (read.tag, read.dimensions) == (tag, promised.dimensions)
+    if tag in real_sizes.SIXTEEN_BITS:
+        # Here it was 1.9 times the checkpoint; with a copy in float32 it would be more than 3.
+        assert record.peak_bytes < 2.5 * record.checkpoint_bytes
     assert set(record.speed) == set(promised.modalities or read.modalities)
     print(record)
     if pytestconfig.getoption("keep_records"):
