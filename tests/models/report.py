@@ -42,7 +42,17 @@ COSTS = """\
 Converted here, at real size but with random weights, which changes neither time nor memory nor size: the weights cannot
 be had where this is measured. `smallest cosine` is that of any text or picture to the original library's vector, with
 float32 and with bfloat16 arithmetic. Speed is that of the model in one process without HTTP: items one at a time, and
-all of a few in one call. Peak memory is that of the conversion.
+all of a few in one call. Peak memory is that of the conversion without the pages of mapped files, which the system
+drops when it needs them.
+"""
+
+LARGE = """\
+**Large models.** A checkpoint in 16 bits is mapped, not copied, so that a conversion needs about 1 GB for the libraries
+and as much as the converted model needs when it runs: in int8 a byte for each parameter, in fp16 four (two where all
+arithmetic is bfloat16, but parity is measured in float32, too), and some hundred megabytes for texts of 2,048 tokens,
+the longest whose vectors are compared. That was measured for 0.6 billion parameters, above. Reckoned from it are, in
+int8, 6 GB for 4 billion and 11 GB for 8 billion; in fp16 30 GB for 7 billion, so `--weights int8` on smaller machines.
+The checkpoint itself has to fit on the disk, beside the model.
 """
 
 
@@ -50,7 +60,7 @@ def page(records: Sequence[Mapping[str, Any]], read: Sequence[Recipe]) -> str:
     """The whole page."""
     parts = [INTRODUCTION, *_published(read)]
     if records:
-        parts += [COSTS, "\n".join(_costs(records)) + "\n", *_machines(records)]
+        parts += [COSTS, "\n".join(_costs(records)) + "\n", *_machines(records), LARGE]
     return "\n".join(parts)
 
 
