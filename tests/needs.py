@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import warnings
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import pytest
 
@@ -17,20 +15,3 @@ def lacking(what: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(what, pytrace=False)
     pytest.skip(f"{NOT_TESTED}{what}")
-
-
-def sentencepiece() -> Any:
-    """The package of that name, which SigLIP's original tokenizer is made of; without it the test is skipped."""
-    if _sentencepiece is None:
-        lacking("sentencepiece is not installed")
-    return _sentencepiece
-
-
-def _imported(name: str) -> Any:
-    """A package that warns when it is imported; where warnings are errors, it would end the process later."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return importlib.import_module(name) if importlib.util.find_spec(name) else None
-
-
-_sentencepiece = _imported("sentencepiece")

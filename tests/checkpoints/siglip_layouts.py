@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import sentencepiece
 import torch
 from transformers import SiglipConfig, SiglipImageProcessorPil, SiglipModel
 
 from multi2vec.convert.samples import TEXTS
-from tests import needs
 from tests.checkpoints.catalogue_layouts import gemma_tokenizer
 from tests.checkpoints.common import change_json, spread
 
@@ -25,7 +25,7 @@ def siglip(folder: Path) -> Path:
     """A small SigLIP of many languages, 48 px, with a vocabulary of sentencepiece's and its table of characters."""
     folder.mkdir()
     written = io.BytesIO()
-    needs.sentencepiece().SentencePieceTrainer.train(
+    sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter([text.lower() for text in TEXTS if 0 < len(text) < 500] * 3),
         model_writer=written,
         vocab_size=700,

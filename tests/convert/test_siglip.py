@@ -24,7 +24,6 @@ from multi2vec.convert.families import siglip
 from multi2vec.convert.parts import sentencepiece_files, siglip_vocabulary
 from multi2vec.convert.recipe import TextOptions
 from multi2vec.engine.wanted import Wanted
-from tests import needs
 from tests.checkpoints.common import change_json
 from tests.convert.conftest import Converted
 from tests.convert.layouts import LAYOUTS
@@ -90,7 +89,6 @@ def test_siglip_2_takes_texts_in_lower_case(converted: Convert, checkpoint: Chec
 @pytest.fixture(scope="module")
 def slow(checkpoint: Checkpoint) -> Any:
     """SigLIP's own tokenizer, in Python around sentencepiece."""
-    needs.sentencepiece()
     return SiglipTokenizer.from_pretrained(checkpoint("siglip"), model_max_length=CONTEXT)
 
 
@@ -122,7 +120,6 @@ def test_siglips_texts_are_padded_with_their_end_token(converted: Convert) -> No
 
 def test_the_compiled_table_of_characters(checkpoint: Checkpoint) -> None:
     """Some entries of what sentencepiece calls nmt_nfkc, NFKC with a few of its own."""
-    needs.sentencepiece()
     table = dict(siglip_vocabulary.entries(sentencepiece_files.read(checkpoint("siglip") / "spiece.model").characters))
     plain = {key: value for key, value in table.items() if unicodedata.normalize("NFKC", key) == value}
     assert len(table) > 100_000

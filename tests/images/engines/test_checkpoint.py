@@ -7,22 +7,25 @@ import subprocess
 from pathlib import Path
 
 from tests import checkpoints
+from tests.checkpoints.clip_layouts import SMALL_TEXT
 from tests.images.conftest import row
 from tests.images.engines.conftest import Engine, surroundings
 
 TAG = "openai-clip-vit-base-patch32"
+DIMENSIONS = 512
 PREFIX = "io.github.multi2vec-openvino"
 
 
 def test_a_checkpoint_in_the_hubs_layout(docker: Engine, repository: Path, repo: str, tmp_path: Path) -> None:
     """--source: the image holds that checkpoint's model, converted and compared."""
-    source = checkpoints.clip(tmp_path / "checkpoint")
+    # As wide as the recipe promises, else the conversion would refuse it.
+    source = checkpoints.clip(tmp_path / "checkpoint", text={**SMALL_TEXT, "hidden_size": DIMENSIONS})
     done = docker.build(repository, TAG, "--repo", repo, "--source", str(source))
     assert row(done.stdout, TAG)[-1] == "ok", done.stderr + (repository / "build" / TAG / "log").read_text()[-3000:]
 
     folder = repository / "build" / TAG
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert (manifest["tag"], manifest["dimensions"]) == (TAG, 64)
+    assert (manifest["tag"], manifest["dimensions"]) == (TAG, DIMENSIONS)
     assert json.loads((folder / "sbom.cdx.json").read_text())["bomFormat"] == "CycloneDX"
     image = json.loads(docker("image", "inspect", f"{repo}:{TAG}"))[0]
     labels = image["Config"]["Labels"]
