@@ -34,7 +34,7 @@ def test_the_page_is_what_is_written_of_recipes_and_records() -> None:
 def test_a_record_is_a_line() -> None:
     lines = report.page([RECORD], [recipe.read("demo")]).splitlines()
     assert "| `demo` | fp16 | 305 | 0.9999 |  | 80.1, 200 |  | 12 | 1.5 |" in lines
-    assert lines[-1] == "Measured on A processor, 2 threads."
+    assert "Measured on A processor, 2 threads." in lines
 
 
 def test_published_figures_have_their_source() -> None:
