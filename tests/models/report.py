@@ -53,6 +53,12 @@ arithmetic is bfloat16, but parity is measured in float32, too), and some hundre
 the longest whose vectors are compared. That was measured for 0.6 billion parameters, above. Reckoned from it are, in
 int8, 6 GB for 4 billion and 11 GB for 8 billion; in fp16 30 GB for 7 billion, so `--weights int8` on smaller machines.
 The checkpoint itself has to fit on the disk, beside the model.
+
+**Long texts.** `tests/models/test_long_texts.py` measures a small model. Over 10,000 requests with texts of 1 to 8,192
+tokens, as many between 10 and 100 as between 100 and 1,000, its memory stayed at 270 MB from the first thousand on. One
+text of 32,768 tokens needed 4.4 GB, most of it for the mask that says which tokens see which, whatever the model's
+size; 64 short texts that came right after it were answered within 0.2 s, it took 31 s. With one stream
+(`STREAMS=1`) they would have waited for it.
 """
 
 
