@@ -10,7 +10,7 @@ import openvino as ov
 import torch
 from openvino.frontend.pytorch import patch_model
 
-from multi2vec.convert.errors import ConversionError
+from multi2vec.convert.errors import ConversionError, one_line
 from multi2vec.convert.model import Tower
 from multi2vec.convert.sixteen_bits import SIXTEEN_BITS
 
@@ -21,14 +21,14 @@ OWN_FORWARD = "_openvino_module_extension_patch_orig_forward"
 def trace(name: str, tower: Tower) -> ov.Model:
     """The graph, in float32 arithmetic, with the inputs' and outputs' names that the tower states.
 
-    Weights stay in the precision that the module has them in. Raises `ConversionError` when the outputs are others than
-    the tower says.
+    Weights stay in the precision that the module has them in. Raises `ConversionError` when the module cannot be
+    traced, or its outputs are others than the tower says.
     """
     shapes = [_module_shape(tower, index) for index in range(len(tower.inputs))]
     with warnings.catch_warnings(), _traceable(tower.module.eval()):
         # The tracer warns of every condition on a shape; the dynamic sizes are proved by parity instead.
         warnings.simplefilter("ignore")
-        graph = ov.convert_model(tower.module, example_input=tower.example, input=shapes)
+        graph = _converted(name, tower, shapes)
     for port, spec in zip(graph.inputs, tower.inputs, strict=True):
         port.get_tensor().set_names({spec.name})
         port.get_node().set_friendly_name(spec.name)
@@ -36,6 +36,16 @@ def trace(name: str, tower: Tower) -> ov.Model:
         port.get_tensor().set_names({output.name})
     _check_outputs(name, graph, tower)
     return graph
+
+
+def _converted(name: str, tower: Tower, shapes: list[ov.PartialShape]) -> ov.Model:
+    try:
+        return ov.convert_model(tower.module, example_input=tower.example, input=shapes)
+    except Exception as error:
+        # OpenVINO puts many words around what a module itself says.
+        own = error.__context__
+        reason = own if isinstance(own, ConversionError) else error
+        raise ConversionError(f"the tower {name!r} cannot be traced: {one_line(reason)}") from error
 
 
 @contextlib.contextmanager

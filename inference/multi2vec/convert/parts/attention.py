@@ -16,6 +16,7 @@ import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import bidirectional_mask_function, causal_mask_function, sdpa_mask
 
+from multi2vec.convert.errors import SourceError
 from multi2vec.convert.parts import masks
 
 # The name that transformers knows it by.
@@ -39,9 +40,9 @@ def attend(
     **others: Any,
 ) -> tuple[torch.Tensor, None]:
     """What the queries (rows, heads, length, size) take from the values (rows, groups, length, size): float32 (rows,
-    length, heads, size). Raises `NotImplementedError` for what is not computed here."""
+    length, heads, size). Raises `SourceError` for a model whose attention has more to it."""
     if any(others.get(name) is not None for name in ("position_bias", "softcap", "s_aux")):
-        raise NotImplementedError("attention with a bias, a cap or sinks is not supported")
+        raise SourceError("the model's attention has a bias, a cap or sinks, which is not supported")
     usual = query.shape[-1] ** -0.5
     if scaling is not None and abs(scaling / usual - 1) > 1e-6:
         query = query * (scaling / usual)
