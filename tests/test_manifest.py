@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from multi2vec import manifest as manifests
+from multi2vec import specs
 from multi2vec.manifest import Manifest, ManifestError, fingerprint_of
 from tests import toy
 
@@ -98,7 +99,7 @@ class TestFingerprint:
 
     def test_a_spec_that_later_gets_an_optional_key_keeps_it(self, plain: Manifest) -> None:
         @dataclasses.dataclass(frozen=True)
-        class Later(manifests.TextSpec):
+        class Later(specs.TextSpec):
             sparkle: bool = False
 
         later = Later(**{each.name: getattr(toy.TEXT, each.name) for each in dataclasses.fields(toy.TEXT)})
@@ -107,16 +108,16 @@ class TestFingerprint:
 
     def test_a_spec_within_a_spec_too(self, plain: Manifest) -> None:
         @dataclasses.dataclass(frozen=True)
-        class Later(manifests.Prompt):
+        class Later(specs.Prompt):
             sparkle: bool = False
 
-        def of(prompt: manifests.Prompt) -> str:
+        def of(prompt: specs.Prompt) -> str:
             text = dataclasses.replace(toy.TEXT, prompts={"query": prompt})
             return fingerprint_of(dataclasses.replace(plain, inputs={"text": text, "image": toy.PICTURE}))
 
-        now = of(manifests.Prompt("query: "))
+        now = of(specs.Prompt("query: "))
         assert of(Later("query: ")) == now
-        changed = [Later("query: ", sparkle=True), manifests.Prompt("query: ", adapter=0), manifests.Prompt("query:")]
+        changed = [Later("query: ", sparkle=True), specs.Prompt("query: ", adapter=0), specs.Prompt("query:")]
         assert len({now, *map(of, changed)}) == 4
 
 

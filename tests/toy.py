@@ -19,22 +19,8 @@ from openvino import opset15 as op
 from PIL import Image
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from multi2vec.manifest import (
-    FILE_NAME,
-    SCHEMA,
-    Example,
-    Manifest,
-    OutputSpec,
-    PictureSpec,
-    Prompt,
-    Source,
-    TensorSpec,
-    TextSpec,
-    TowerSpec,
-    read,
-    sha256,
-    with_fingerprint,
-)
+from multi2vec.manifest import FILE_NAME, SCHEMA, Example, Manifest, Source, read, sha256, with_fingerprint
+from multi2vec.specs import OutputSpec, PictureSpec, Prompt, TensorSpec, TextSpec, TowerSpec
 
 SIDE = 8
 DIMENSIONS = 16

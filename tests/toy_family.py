@@ -20,7 +20,7 @@ from PIL import Image, ImageSequence
 from rich.console import Console
 from tokenizers import Tokenizer, normalizers, pre_tokenizers
 
-from multi2vec import manifest
+from multi2vec import manifest, specs
 from multi2vec.convert import families, options, pipeline, samples
 from multi2vec.convert.model import Model, Part, Tower, token_inputs
 from multi2vec.convert.recipe import FolderSource, Recipe, TextOptions
@@ -31,7 +31,8 @@ from multi2vec.engine.preparers import Entry, Prepared
 from multi2vec.engine.rows import Array, Row, Sparse
 from multi2vec.engine.wanted import Wanted
 from multi2vec.engine.work import Budget, Limits
-from multi2vec.manifest import Manifest, OutputSpec, Prompt, TensorSpec, TextSpec, TowerSpec
+from multi2vec.manifest import Manifest
+from multi2vec.specs import OutputSpec, Prompt, TensorSpec, TextSpec, TowerSpec
 from tests import toy
 
 NAME, VIDEO = "toy", "video"
@@ -223,7 +224,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     for modality, chosen in table.items():
         monkeypatch.setitem(samples.SAMPLES, modality, chosen)
-    monkeypatch.setitem(manifest.SPECS, VIDEO, VideoSpec)
+    monkeypatch.setitem(specs.SPECS, VIDEO, VideoSpec)
     monkeypatch.setitem(preparers.PREPARERS, VIDEO, Entry(VideoPreparer, Budget(8), wide=True))
     monkeypatch.setitem(families.FAMILIES, NAME, __name__)
 

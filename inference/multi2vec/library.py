@@ -18,7 +18,8 @@ from multi2vec.engine.encoder import Execution, Precision
 from multi2vec.engine.errors import Closed
 from multi2vec.engine.wanted import Embedded, Wanted
 from multi2vec.engine.work import Limits
-from multi2vec.manifest import Manifest, Modality
+from multi2vec.manifest import Manifest
+from multi2vec.specs import Modality
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,192 +13,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from multi2vec.decoding import DecodeError, decode
 from multi2vec.fingerprint import fingerprint
+from multi2vec.specs import DENSE, SPECS, Modality, TowerSpec
 
 SCHEMA = 2
 FILE_NAME = "manifest.json"
-DENSE = "dense"
-
-# A kind of input; `SPECS` lists those that there are.
-Modality = str
-Kind = Literal["dense", "sparse", "tokens"]
 # How a tower's weights are stored. int8, int4: compressed, with scales; arithmetic is in floats all the same.
 Stored = Literal["fp32", "fp16", "int8", "int4"]
 
 
 class ManifestError(ValueError):
     """A model folder cannot be used; the message is one sentence that says why."""
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """One input of a tower. `shape` uses None for a dimension that varies; the first one is the batch, or all tiles of
-    all pictures in it."""
-
-    name: str
-    dtype: Literal["u8", "i64", "f32"]
-    shape: tuple[int | None, ...]
-
-
-@dataclass(frozen=True)
-class OutputSpec:
-    """One output of a tower, float32.
-
-    dense: one vector per row, (rows, dimensions). tokens: one vector per token, (rows, length, dimensions). sparse: one
-    weight per token, (rows, length), of which each token id keeps the largest; `dimensions` is the vocabulary's size,
-    and `token_ids` the input whose ids they are. `vectors` is how many token vectors each row has, where that does not
-    follow from its tokens. `skipped` is how many tokens at the beginning of a text have no vector, though the tower
-    gives one.
-    """
-
-    name: str
-    dimensions: int
-    kind: Kind = "dense"
-    token_ids: str = "input_ids"  # noqa: S105
-    vectors: int | None = None
-    skipped: int = 0
-
-
-@dataclass(frozen=True)
-class TowerSpec:
-    """One OpenVINO graph. `file` is its .xml; the .bin lies beside it."""
-
-    file: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[OutputSpec, ...]
-
-
-class Spec(Protocol):
-    """How inputs of one modality are prepared, and which tower takes them."""
-
-    @property
-    def tower(self) -> str:
-        """The tower's name."""
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """What the folder holds for it beside the tower."""
-
-
-@dataclass(frozen=True)
-class TileSpec:
-    """How a picture becomes several tiles, and token ids with places for them.
-
-    The picture's longer edge becomes `longest`, then both edges become whole tiles, and it is cut, row by row; the
-    whole of it at a tile's size comes last. A picture that is one tile anyhow is not cut.
-
-    `prompts` are the token ids around the tiles, by "rows×columns" ("0×0": not cut). In them each `place` stands for a
-    tile, and becomes `places` tokens of that id.
-    """
-
-    longest: int
-    place: int
-    places: int
-    prompts: Mapping[str, tuple[int, ...]]
-    pad_id: int = 0
-
-
-@dataclass(frozen=True)
-class PictureSpec:
-    """How a picture becomes the uint8 (height, width, 3) array that the tower takes, or with `tiles` several of them.
-
-    Scaling to floats, mean and standard deviation are inside the tower.
-    """
-
-    tower: str
-    height: int
-    width: int
-    # shortest: the shorter edge becomes `edge`, then a centre crop; squash: both edges at once, no crop.
-    resize: Literal["shortest", "squash"]
-    # The shorter edge after a `shortest` resize, in pixels; None: equal to the crop.
-    edge: int | None = None
-    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
-    # Where an odd margin is cut: transformers floors it, torchvision rounds half to even.
-    crop_rounding: Literal["floor", "half_even"] = "floor"
-    # transformers turns a picture into RGB before it resizes, open_clip after.
-    convert_rgb: Literal["before_resize", "after_resize"] = "before_resize"
-    # What shows through transparent pixels: a white ground, or the colour stored beneath (alpha dropped).
-    transparency: Literal["white", "drop"] = "drop"
-    # Whether a camera's EXIF orientation is applied; the original libraries do not.
-    exif_orientation: bool = False
-    # Height and width are those of a tile then.
-    tiles: TileSpec | None = None
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Nothing beside the tower."""
-        return ()
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """What stands around a text: `{text}` and `{task}` in the template are replaced.
-
-    `task` is taken where the caller gives none. `adapter` is for a tower with an input of that name: the number of the
-    adapter that computes these texts; None, as for a text without a prompt: none of them.
-    """
-
-    template: str
-    task: str | None = None
-    adapter: int | None = None
-
-    @property
-    def takes_task(self) -> bool:
-        """Whether a caller's task has a place."""
-        return "{task}" in self.template
-
-
-@dataclass(frozen=True)
-class TextSpec:
-    """How a text becomes the tower's inputs.
-
-    `max_length` counts tokens, special ones included. `clean` names the steps that the original library applies before
-    its tokenizer, in order. `characters` is a file that comes after them: an object of JSON, what each string in a text
-    becomes, the leftmost and longest first. `prompts` are by name ("query", "document", …).
-    """
-
-    tower: str
-    max_length: int
-    # longest: as long as the longest text in a batch needs; fixed: always to `max_length`.
-    padding: Literal["longest", "fixed"] = "longest"
-    pad_id: int = 0
-    tokenizer: str = "tokenizer.json"
-    clean: tuple[
-        Literal[
-            "strip",
-            "fix_text",
-            "unescape_html",
-            "collapse_whitespace",
-            "lower",
-            "spaces_for_underscores",
-            "remove_punctuation",
-            "lead_with_mark",
-        ],
-        ...,
-    ] = ()
-    characters: str | None = None
-    prompts: Mapping[str, Prompt] = field(default_factory=dict)
-    default_prompt: str | None = None
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """The tokenizer, and what it does not do itself."""
-        return (self.tokenizer,) if self.characters is None else (self.tokenizer, self.characters)
-
-
-# The modalities, and what describes each. `image` is what pictures are called here and on the wire.
-SPECS: dict[Modality, type[Spec]] = {"text": TextSpec, "image": PictureSpec}
-
-# What modalities are called in sentences, where that is not their own name.
-WORDS: dict[Modality, str] = {"image": "picture"}
-
-
-def word(modality: Modality) -> str:
-    """What the modality is called in sentences."""
-    return WORDS.get(modality, modality)
 
 
 @dataclass(frozen=True)

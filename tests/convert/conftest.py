@@ -17,7 +17,8 @@ from rich.console import Console
 
 from multi2vec.convert import families, pipeline, samples
 from multi2vec.convert.model import Model
-from multi2vec.manifest import Manifest, Modality
+from multi2vec.manifest import Manifest
+from multi2vec.specs import Modality
 from tests.convert.layouts import LAYOUTS
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ import pytest
 from multi2vec.convert.comparison import Report, Stage, compare_array, compare_rows, table
 from multi2vec.engine.floors import ARITHMETIC, Floor, floor
 from multi2vec.engine.rows import Row, Sparse
-from multi2vec.manifest import OutputSpec
+from multi2vec.specs import OutputSpec
 
 DENSE = OutputSpec("dense", 3)
 TOKENS = OutputSpec("tokens", 3, "tokens")

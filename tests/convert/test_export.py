@@ -16,7 +16,8 @@ from multi2vec.convert import export
 from multi2vec.convert.errors import ConversionError
 from multi2vec.convert.model import Model, Scaling, Tower, dense, pixel_inputs, token_inputs
 from multi2vec.engine.encoder import Encoder, Execution
-from multi2vec.manifest import OutputSpec, Stored
+from multi2vec.manifest import Stored
+from multi2vec.specs import OutputSpec
 from tests.convert.conftest import Converted, only, quiet
 from tests.convert.layouts import LAYOUTS
 

@@ -22,8 +22,8 @@ from multi2vec.convert.parts import jina_v3_checkpoint
 from multi2vec.convert.recipe import TextOptions
 from multi2vec.convert.references import Adapted
 from multi2vec.engine.embedder import Embedder
-from multi2vec.manifest import Prompt
 from multi2vec.serve import roles
+from multi2vec.specs import Prompt
 from tests.checkpoints import jina_v3_layouts
 from tests.checkpoints.jina_v3_layouts import INSTRUCTIONS, TASKS
 from tests.convert.conftest import Converted

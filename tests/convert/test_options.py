@@ -13,7 +13,7 @@ from multi2vec.convert import families, options, pipeline
 from multi2vec.convert.errors import RecipeError
 from multi2vec.convert.model import Model
 from multi2vec.convert.recipe import PictureOptions, Recipe, TextOptions
-from multi2vec.manifest import PictureSpec, Prompt, TextSpec
+from multi2vec.specs import PictureSpec, Prompt, TextSpec
 from tests.convert.conftest import only, quiet
 from tests.convert.layouts import LAYOUTS
 

@@ -19,7 +19,7 @@ from multi2vec.convert.errors import ParityError
 from multi2vec.convert.model import Model, Scaling
 from multi2vec.convert.originals import TASK, readings
 from multi2vec.engine.rows import Array
-from multi2vec.manifest import Prompt, TextSpec
+from multi2vec.specs import Prompt, TextSpec
 from tests.convert.conftest import only, quiet
 
 Load = Callable[[str], Model]

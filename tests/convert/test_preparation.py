@@ -21,7 +21,7 @@ from multi2vec.convert.parts import processors, two_towers
 from multi2vec.convert.recipe import PictureOptions, Recipe
 from multi2vec.engine.preparers import pictures
 from multi2vec.engine.preparers.pictures import Pixels, prepare
-from multi2vec.manifest import PictureSpec
+from multi2vec.specs import PictureSpec
 
 EDGE = 40
 MODES = ("RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "I;16")

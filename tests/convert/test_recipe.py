@@ -5,7 +5,7 @@ import pytest
 from multi2vec.convert import recipe
 from multi2vec.convert.errors import RecipeError
 from multi2vec.convert.recipe import FolderSource, HubSource, OpenClipSource, PictureOptions
-from multi2vec.manifest import Prompt
+from multi2vec.specs import Prompt
 
 PLAIN = """
 family = "clip"

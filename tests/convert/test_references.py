@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from multi2vec.convert.references import Opener, on_white, prompted
-from multi2vec.manifest import Prompt
+from multi2vec.specs import Prompt
 
 RED, CLEAR_RED = (255, 0, 0, 255), (255, 0, 0, 0)
 

@@ -19,7 +19,8 @@ from weaviate.collections import Collection
 
 from multi2vec import manifest as manifests
 from multi2vec.convert import pipeline, recipe
-from multi2vec.manifest import FILE_NAME, Prompt, with_fingerprint
+from multi2vec.manifest import FILE_NAME, with_fingerprint
+from multi2vec.specs import Prompt
 from tests import checkpoints, pictures, toy
 from tests.conftest import Figure
 from tests.convert.conftest import on_few_samples, quiet

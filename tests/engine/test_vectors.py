@@ -7,7 +7,7 @@ from multi2vec.engine.errors import Unsupported
 from multi2vec.engine.rows import Row, Sparse
 from multi2vec.engine.vectors import Finisher, are_finite, normalise, row_of
 from multi2vec.engine.wanted import Wanted
-from multi2vec.manifest import OutputSpec
+from multi2vec.specs import OutputSpec
 from tests import toy
 
 DENSE = OutputSpec("dense", toy.DIMENSIONS)

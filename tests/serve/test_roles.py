@@ -10,8 +10,8 @@ import pytest
 from sentence_transformers import SentenceTransformer
 
 from multi2vec import manifest as manifests
-from multi2vec.manifest import Prompt
 from multi2vec.serve import roles
+from multi2vec.specs import Prompt
 from tests import toy
 
 

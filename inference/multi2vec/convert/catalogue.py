@@ -10,7 +10,7 @@ from pathlib import Path
 
 from multi2vec.convert import recipe as recipes
 from multi2vec.convert.recipe import RECIPES, Recipe
-from multi2vec.manifest import word
+from multi2vec.specs import word
 
 # Modalities apart that many models take together, and what heads their part of the README's table.
 HEADINGS = {("text", "image"): "Texts and pictures", ("text",): "Texts only", ("image",): "Pictures only"}

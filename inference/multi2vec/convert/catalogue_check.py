@@ -11,7 +11,7 @@ from multi2vec.convert import recipe as recipes
 from multi2vec.convert.errors import RecipeError
 from multi2vec.convert.families import FAMILIES
 from multi2vec.convert.recipe import RECIPES, HubSource, OpenClipSource, Recipe
-from multi2vec.manifest import SPECS
+from multi2vec.specs import SPECS
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from multi2vec.engine.floors import Floor
 from multi2vec.engine.rows import Array, Row, Sparse
-from multi2vec.manifest import OutputSpec
+from multi2vec.specs import OutputSpec
 
 Matrix = npt.NDArray[np.float64]
 

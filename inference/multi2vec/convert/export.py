@@ -21,7 +21,8 @@ from multi2vec.convert.errors import ConversionError
 from multi2vec.convert.model import Model, Scaling, Tower
 from multi2vec.convert.recipe import Recipe
 from multi2vec.engine import floors
-from multi2vec.manifest import Manifest, Stored, TowerSpec
+from multi2vec.manifest import Manifest, Stored
+from multi2vec.specs import TowerSpec
 
 LIBRARIES = (
     "openvino",

@@ -11,7 +11,8 @@ import torch
 from multi2vec.convert.errors import ConversionError, SourceError, one_line
 from multi2vec.convert.sixteen_bits import SIXTEEN_BITS
 from multi2vec.engine.rows import Array, Row
-from multi2vec.manifest import DENSE, Modality, OutputSpec, Source, Spec, TensorSpec, word
+from multi2vec.manifest import Source
+from multi2vec.specs import DENSE, Modality, OutputSpec, Spec, TensorSpec, word
 
 
 @dataclass(frozen=True)

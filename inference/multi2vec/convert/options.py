@@ -10,7 +10,7 @@ from multi2vec.convert.errors import RecipeError
 from multi2vec.convert.model import Model
 from multi2vec.convert.recipe import PictureOptions, Recipe, TextOptions
 from multi2vec.engine.preparers.texts import ADAPTER
-from multi2vec.manifest import Modality, PictureSpec, Prompt, TextSpec, word
+from multi2vec.specs import Modality, PictureSpec, Prompt, TextSpec, word
 
 # Options of texts that only some families follow.
 FURTHER = ("pooling", "append_eos", "is_causal")

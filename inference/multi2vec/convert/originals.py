@@ -24,7 +24,7 @@ from multi2vec.engine.preparers import PREPARERS, Prepared, Preparer
 from multi2vec.engine.rows import Array, Row
 from multi2vec.engine.wanted import Wanted
 from multi2vec.engine.work import Limits
-from multi2vec.manifest import DENSE, Modality, Prompt, word
+from multi2vec.specs import DENSE, Modality, Prompt, word
 
 # Whole vectors cover the towers and the prompts too; alone, a few of each tell which stage is to blame.
 FEW_SAMPLES = 8

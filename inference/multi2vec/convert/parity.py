@@ -33,7 +33,7 @@ from multi2vec.engine.loading import open_model
 from multi2vec.engine.precision import cpu_has_bf16
 from multi2vec.engine.rows import Row
 from multi2vec.engine.vectors import row_of
-from multi2vec.manifest import Modality, OutputSpec
+from multi2vec.specs import Modality, OutputSpec
 
 BF16_NOT_MEASURED = "not measured: this CPU has no bf16"
 

@@ -15,7 +15,8 @@ from multi2vec.convert.model import Model, Part
 from multi2vec.convert.recipe import Recipe
 from multi2vec.engine.floors import COMPRESSED
 from multi2vec.engine.rows import Row
-from multi2vec.manifest import DENSE, Example, Manifest, Modality, Stored
+from multi2vec.manifest import Example, Manifest, Stored
+from multi2vec.specs import DENSE, Modality
 
 # How far another machine's float32 may be from this one's, as a cosine.
 MARGIN = 0.001

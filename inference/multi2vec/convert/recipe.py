@@ -13,7 +13,8 @@ from multi2vec.convert import licences
 from multi2vec.convert.errors import RecipeError
 from multi2vec.decoding import DecodeError, decode
 from multi2vec.engine.floors import COMPRESSED
-from multi2vec.manifest import Modality, Prompt, Stored
+from multi2vec.manifest import Stored
+from multi2vec.specs import Modality, Prompt
 
 RECIPES = places.IMAGES
 

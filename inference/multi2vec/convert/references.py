@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 
 from multi2vec.convert.recipe import PictureOptions, Recipe
 from multi2vec.engine.rows import Row
-from multi2vec.manifest import DENSE, PictureSpec, Prompt
+from multi2vec.specs import DENSE, PictureSpec, Prompt
 
 Original = TypeVar("Original")
 

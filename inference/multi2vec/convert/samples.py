@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from multi2vec.convert import drawings, photographs
-from multi2vec.manifest import Modality
+from multi2vec.specs import Modality
 
 TEXTS: tuple[str, ...] = (
     "a photo of a cat",

@@ -21,7 +21,8 @@ from multi2vec.engine.rows import Array, Row, Vectors
 from multi2vec.engine.vectors import Finisher, are_finite, row_of
 from multi2vec.engine.wanted import Embedded, Wanted
 from multi2vec.engine.work import Admission, Budget
-from multi2vec.manifest import Manifest, Modality, OutputSpec, word
+from multi2vec.manifest import Manifest
+from multi2vec.specs import Modality, OutputSpec, word
 
 # So many times as many items of one request as a batch may hold are prepared ahead of the encoder: enough to choose
 # batches of like size from, and a bound on memory for requests of any length.

@@ -16,7 +16,7 @@ import openvino as ov
 from multi2vec.engine.errors import DeviceError, EncodeFailed
 from multi2vec.engine.resources import usable_cpus
 from multi2vec.engine.rows import Array, Vectors
-from multi2vec.manifest import TowerSpec
+from multi2vec.specs import TowerSpec
 
 # OpenVINO's binding sets up numpy with the first array of the process; two threads that hand it theirs at the same time
 # would wait for each other for ever.

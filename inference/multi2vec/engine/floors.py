@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from multi2vec.manifest import Kind, Stored
+from multi2vec.manifest import Stored
+from multi2vec.specs import Kind
 
 
 @dataclass(frozen=True)

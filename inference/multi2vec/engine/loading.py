@@ -17,7 +17,8 @@ from multi2vec.engine.precision import Choice
 from multi2vec.engine.preparers import PREPARERS, Entry, Preparer
 from multi2vec.engine.wanted import Wanted
 from multi2vec.engine.work import Limits, Work
-from multi2vec.manifest import Manifest, ManifestError, Modality
+from multi2vec.manifest import Manifest, ManifestError
+from multi2vec.specs import Modality
 
 # The sizes of batches that precisions are compared at: single items matter where each is work enough for all threads.
 COMPARED = (8,)

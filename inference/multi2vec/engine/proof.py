@@ -13,7 +13,7 @@ from multi2vec.engine.floors import Floor, floor
 from multi2vec.engine.rows import Vectors
 from multi2vec.engine.vectors import normalise
 from multi2vec.engine.wanted import Wanted
-from multi2vec.manifest import Modality, word
+from multi2vec.specs import Modality, word
 
 AS_THE_ORIGINAL = Wanted(normalise=False)
 

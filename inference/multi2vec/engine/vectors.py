@@ -9,7 +9,8 @@ import numpy as np
 from multi2vec.engine.errors import Unsupported
 from multi2vec.engine.rows import Array, Row, Sparse, Vectors
 from multi2vec.engine.wanted import Wanted
-from multi2vec.manifest import Kind, Manifest, OutputSpec
+from multi2vec.manifest import Manifest
+from multi2vec.specs import Kind, OutputSpec
 
 # As torch.nn.functional.normalize.
 SHORTEST = 1e-12

@@ -29,6 +29,7 @@ from multi2vec.manifest import Manifest
 from multi2vec.serve.errors import NotReady
 from multi2vec.serve.metrics import Metrics
 from multi2vec.serve.settings import Settings
+from multi2vec.specs import word
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ class Service:
             raise
         finally:
             self._loaded.set()
-        how = ", ".join(f"{manifests.word(name)}s in {tower['precision']}" for name, tower in self.towers.items())
+        how = ", ".join(f"{word(name)}s in {tower['precision']}" for name, tower in self.towers.items())
         reason = f"{self.execution.device}, {self.execution.cpu_threads} threads, {how}"
         if self.state == "loading":
             self._to("ready", f"after {time.monotonic() - started:.1f} s ({reason})")

@@ -21,7 +21,7 @@ from multi2vec.engine.errors import BadInput, ClientError, TooLarge
 from multi2vec.engine.preparers import pictures as preparation
 from multi2vec.engine.preparers.pictures import decode_base64, prepare
 from multi2vec.engine.work import Limits
-from multi2vec.manifest import PictureSpec
+from multi2vec.specs import PictureSpec
 from tests import pictures
 
 SIDE = 32

@@ -10,7 +10,7 @@ from multi2vec.engine.errors import BadInput, Unsupported
 from multi2vec.engine.preparers import Prepared
 from multi2vec.engine.preparers.texts import CLEANING, TextPreparer, replacing
 from multi2vec.engine.wanted import Wanted
-from multi2vec.manifest import Prompt, TensorSpec, TextSpec, TowerSpec
+from multi2vec.specs import Prompt, TensorSpec, TextSpec, TowerSpec
 from tests import toy
 
 LONG = "one two three " * 100

@@ -14,7 +14,7 @@ from multi2vec.engine.preparers import PREPARERS
 from multi2vec.engine.preparers.pictures import PicturePreparer
 from multi2vec.engine.preparers.tiles import TilePreparer, cut, expanded, picture_preparer
 from multi2vec.engine.work import Limits
-from multi2vec.manifest import OutputSpec, PictureSpec, TensorSpec, TileSpec, TowerSpec
+from multi2vec.specs import OutputSpec, PictureSpec, TensorSpec, TileSpec, TowerSpec
 
 PLACE, PLACES = 9, 3
 PROMPTS = {"1×2": (1, PLACE, PLACE, 2), "2×1": (3, PLACE, 4, PLACE, 2), "2×2": (1, *[PLACE] * 5, 2), "0×0": (1, PLACE)}

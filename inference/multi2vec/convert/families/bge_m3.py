@@ -25,7 +25,7 @@ from multi2vec.convert.parts import text_towers
 from multi2vec.convert.parts.text_towers import TextTower
 from multi2vec.convert.recipe import HubSource, Recipe
 from multi2vec.engine.rows import Array, Row, Sparse
-from multi2vec.manifest import DENSE, OutputSpec
+from multi2vec.specs import DENSE, OutputSpec
 
 SPARSE, COLBERT = "sparse", "colbert"
 SPARSE_FILE, COLBERT_FILE = "sparse_linear.pt", "colbert_linear.pt"

@@ -33,7 +33,7 @@ from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, pixel_input
 from multi2vec.convert.parts import processors, two_towers
 from multi2vec.convert.recipe import Recipe
 from multi2vec.engine.rows import Array, Row
-from multi2vec.manifest import DENSE, OutputSpec, TextSpec
+from multi2vec.specs import DENSE, OutputSpec, TextSpec
 
 QUERIES = "queries"
 

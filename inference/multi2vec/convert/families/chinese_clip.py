@@ -21,7 +21,7 @@ from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, token_input
 from multi2vec.convert.parts import attention, two_towers
 from multi2vec.convert.parts.two_towers import Texts, TextTower
 from multi2vec.convert.recipe import Recipe
-from multi2vec.manifest import TextSpec
+from multi2vec.specs import TextSpec
 
 # The default `context_length` of cn_clip.tokenize: "all baseline models use 52".
 CONTEXT = 52

@@ -21,7 +21,7 @@ from multi2vec.convert.parts import two_towers, vocabulary
 from multi2vec.convert.parts.two_towers import Texts, TextTower
 from multi2vec.convert.recipe import Recipe
 from multi2vec.engine.rows import Array
-from multi2vec.manifest import TextSpec
+from multi2vec.specs import TextSpec
 
 CLIP, METACLIP_2 = "clip", "metaclip_2"
 

@@ -23,7 +23,7 @@ from multi2vec.convert.recipe import Recipe, TextOptions
 from multi2vec.convert.references import Adapted
 from multi2vec.engine.preparers.texts import ADAPTER, NO_ADAPTER
 from multi2vec.engine.rows import Array, Row
-from multi2vec.manifest import Prompt, TensorSpec, TextSpec
+from multi2vec.specs import Prompt, TensorSpec, TextSpec
 
 
 class AdaptedTower(TextTower):

@@ -43,7 +43,7 @@ from multi2vec.convert.parts.reparameterised import reparameterised
 from multi2vec.convert.parts.simple_tokenizer import tokenizer_json
 from multi2vec.convert.recipe import HubSource, Recipe
 from multi2vec.engine.rows import Array, Row
-from multi2vec.manifest import PictureSpec, TensorSpec, TextSpec
+from multi2vec.specs import PictureSpec, TensorSpec, TextSpec
 
 WEIGHTS = "mobileclip_*.pt"
 TEXT, PICTURE = "text_encoder.", "image_encoder.model."

@@ -29,7 +29,7 @@ from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, pixel_input
 from multi2vec.convert.parts import masks, processors, two_towers
 from multi2vec.convert.recipe import PictureOptions, Recipe
 from multi2vec.engine.rows import Array, Row
-from multi2vec.manifest import PictureSpec, TextSpec, TileSpec
+from multi2vec.specs import PictureSpec, TextSpec, TileSpec
 
 PLACE = "<image>"
 PROMPT = f"<|begin_of_text|>User:{PLACE}Describe the image.<end_of_utterance>\nAssistant:"

@@ -28,7 +28,7 @@ from multi2vec.convert.parts.open_clip_texts import text_part
 from multi2vec.convert.parts.reparameterised import reparameterised
 from multi2vec.convert.recipe import OpenClipSource, Recipe
 from multi2vec.engine.rows import Array, Row
-from multi2vec.manifest import PictureSpec
+from multi2vec.specs import PictureSpec
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from multi2vec.convert.parts import sentence_pipelines as pipelines
 from multi2vec.convert.parts.text_towers import Texts
 from multi2vec.convert.recipe import Recipe
 from multi2vec.engine.rows import Array, Row
-from multi2vec.manifest import TextSpec
+from multi2vec.specs import TextSpec
 
 
 @dataclass(frozen=True)

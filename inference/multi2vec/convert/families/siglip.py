@@ -26,7 +26,7 @@ from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, measured_di
 from multi2vec.convert.parts import sentencepiece_files, siglip_vocabulary, two_towers
 from multi2vec.convert.parts.two_towers import Texts, TextTower
 from multi2vec.convert.recipe import Recipe
-from multi2vec.manifest import TensorSpec, TextSpec
+from multi2vec.specs import TensorSpec, TextSpec
 
 CHARACTERS = "characters.json"
 

@@ -24,7 +24,7 @@ from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, token_input
 from multi2vec.convert.parts import attention, sentencepiece_files, two_towers
 from multi2vec.convert.parts.two_towers import Texts, TextTower
 from multi2vec.convert.recipe import Recipe
-from multi2vec.manifest import TextSpec
+from multi2vec.specs import TextSpec
 
 
 class PictureProcessor(PilBackend):

@@ -26,7 +26,7 @@ from multi2vec.convert.parts.open_clip_loading import Loaded
 from multi2vec.convert.parts.simple_tokenizer import tokenizer_json
 from multi2vec.convert.recipe import Recipe
 from multi2vec.engine.rows import Array, Row
-from multi2vec.manifest import TensorSpec, TextSpec
+from multi2vec.specs import TensorSpec, TextSpec
 
 CLEANING: dict[Any, tuple[str, ...]] = {
     tokenizers._clean_lower: ("fix_text", "unescape_html", "collapse_whitespace", "lower"),

@@ -13,7 +13,7 @@ import numpy as np
 from multi2vec.convert.errors import SourceError
 from multi2vec.convert.model import Scaling
 from multi2vec.engine.rows import Array
-from multi2vec.manifest import PictureSpec
+from multi2vec.specs import PictureSpec
 
 INTERPOLATIONS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 

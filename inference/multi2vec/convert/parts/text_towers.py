@@ -26,7 +26,7 @@ from multi2vec.convert.parts import sentence_pipelines as pipelines
 from multi2vec.convert.parts.sentence_pipelines import Module
 from multi2vec.convert.recipe import Recipe, TextOptions
 from multi2vec.engine.rows import Array, Row
-from multi2vec.manifest import Prompt, TextSpec
+from multi2vec.specs import Prompt, TextSpec
 
 EXAMPLE = "a photo of a cat"
 TOGETHER = 1024

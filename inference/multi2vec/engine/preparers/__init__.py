@@ -11,7 +11,7 @@ from multi2vec.engine.preparers.protocol import Prepared, Preparer
 from multi2vec.engine.preparers.texts import TextPreparer
 from multi2vec.engine.preparers.tiles import picture_preparer
 from multi2vec.engine.work import Budget, Limits
-from multi2vec.manifest import Modality, TowerSpec
+from multi2vec.specs import Modality, TowerSpec
 
 __all__ = ["PREPARERS", "Entry", "Prepared", "Preparer"]
 

@@ -22,7 +22,7 @@ from multi2vec.engine.errors import BadInput, TooLarge
 from multi2vec.engine.preparers.protocol import Prepared
 from multi2vec.engine.wanted import Wanted
 from multi2vec.engine.work import Limits
-from multi2vec.manifest import PictureSpec, TowerSpec
+from multi2vec.specs import PictureSpec, TowerSpec
 
 Pixels = npt.NDArray[np.uint8]
 # A file's bytes, those in base64, the file's path, or pixels: uint8 (height, width) or (height, width, 3 or 4).

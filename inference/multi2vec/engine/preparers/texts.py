@@ -21,7 +21,7 @@ from multi2vec.engine.errors import BadInput, Unsupported
 from multi2vec.engine.preparers.protocol import Prepared
 from multi2vec.engine.wanted import Wanted
 from multi2vec.engine.work import Limits
-from multi2vec.manifest import Prompt, TextSpec, TowerSpec
+from multi2vec.specs import Prompt, TextSpec, TowerSpec
 
 Ids = npt.NDArray[np.int64]
 

@@ -19,7 +19,7 @@ from multi2vec.engine.preparers.texts import IDS, Ids
 from multi2vec.engine.rows import Array
 from multi2vec.engine.wanted import Wanted
 from multi2vec.engine.work import Limits
-from multi2vec.manifest import PictureSpec, TileSpec, TowerSpec
+from multi2vec.specs import PictureSpec, TileSpec, TowerSpec
 
 Size = tuple[int, int]
 

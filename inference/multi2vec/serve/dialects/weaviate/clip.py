@@ -14,12 +14,12 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from multi2vec.engine.errors import TooLarge
-from multi2vec.manifest import Modality
 from multi2vec.serve import answers, bodies, probes
 from multi2vec.serve.dialect import Dialect
 from multi2vec.serve.errors import Failure
 from multi2vec.serve.meta import Meta
 from multi2vec.serve.service import Service
+from multi2vec.specs import Modality
 
 EXAMPLE = '{"texts": ["a photo of a dog"], "images": ["<base64>"]}'
 

@@ -17,12 +17,13 @@ from fastapi import APIRouter, Request, Response
 
 from multi2vec.engine.errors import TooLarge
 from multi2vec.engine.wanted import Wanted
-from multi2vec.manifest import Manifest, Modality
+from multi2vec.manifest import Manifest
 from multi2vec.serve import answers, bodies, roles
 from multi2vec.serve.dialect import Dialect
 from multi2vec.serve.errors import BadRequest
 from multi2vec.serve.roles import Role
 from multi2vec.serve.service import Service
+from multi2vec.specs import Modality
 
 PATH = "/vectors"
 EXAMPLE = '{"text": "a photo of a dog", "config": {"task_type": "query"}}'
