@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 
 class ConversionError(Exception):
     """The model cannot be converted; nothing was written."""
@@ -22,3 +25,14 @@ class ParityError(ConversionError):
 def one_line(error: Exception) -> str:
     """A library's message, which may go over several lines, as a part of a sentence."""
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
+@contextlib.contextmanager
+def reading(where: object, what: str) -> Iterator[None]:
+    """Whatever a library raises inside as a `SourceError`: `where` cannot be read as `what`."""
+    try:
+        yield
+    except ConversionError:
+        raise
+    except Exception as error:
+        raise SourceError(f"{where} cannot be read as {what}: {one_line(error)}") from error

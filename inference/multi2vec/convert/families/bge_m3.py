@@ -18,7 +18,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from multi2vec.convert import checkpoint, weights
-from multi2vec.convert.errors import ConversionError, SourceError, one_line
+from multi2vec.convert.errors import SourceError, reading
 from multi2vec.convert.model import Lazy, Model, Part, Tower
 from multi2vec.convert.parts import sentence_pipelines as pipelines
 from multi2vec.convert.parts import text_towers
@@ -109,12 +109,8 @@ def load(recipe: Recipe, source: Path | None) -> Model:
     found = pipelines.find(recipe, "model", source)
     if source is None and isinstance(recipe.sources["model"], HubSource):
         checkpoint.fetch(found.source.name, found.source.revision, (SPARSE_FILE, COLBERT_FILE))
-    try:
+    with reading(found.folder, "a BGE-M3"):
         part = _part(found.folder, recipe)
-    except ConversionError:
-        raise
-    except Exception as error:
-        raise SourceError(f"{found.folder} cannot be read as a BGE-M3: {one_line(error)}") from error
     return Model((found.source,), {"text": part})
 
 

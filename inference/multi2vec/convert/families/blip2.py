@@ -29,8 +29,9 @@ from transformers import (
 from transformers.utils import logging
 
 from multi2vec.convert import checkpoint, options, references, weights
+from multi2vec.convert.errors import reading
 from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, pixel_inputs, token_inputs
-from multi2vec.convert.parts import processors, two_towers
+from multi2vec.convert.parts import processors
 from multi2vec.convert.recipe import Recipe
 from multi2vec.engine.rows import Array, Row
 from multi2vec.specs import DENSE, OutputSpec, TextSpec
@@ -118,7 +119,7 @@ def load(recipe: Recipe, source: Path | None) -> Model:
     """Raises `ConversionError` when the checkpoint is not BLIP-2 for retrieval, not complete, or cannot be had."""
     found = checkpoint.find(recipe, "model", source)
     folder = found.folder
-    with two_towers.reading(folder, "a BLIP-2"):
+    with reading(folder, "a BLIP-2 of transformers"):
         weights.check_model_type(folder, "blip-2")
         model = weights.load_proved(Blip2ForImageTextRetrieval, folder).eval().requires_grad_(False)
         parts = {"text": text_part(model, folder, recipe), "image": picture_part(model, folder, recipe)}

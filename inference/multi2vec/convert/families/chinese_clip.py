@@ -17,6 +17,7 @@ import torch
 from transformers import BertTokenizer, ChineseCLIPImageProcessorPil, ChineseCLIPModel
 
 from multi2vec.convert import checkpoint, options, weights
+from multi2vec.convert.errors import reading
 from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, token_inputs
 from multi2vec.convert.parts import attention, two_towers
 from multi2vec.convert.parts.two_towers import Texts, TextTower
@@ -31,7 +32,7 @@ def load(recipe: Recipe, source: Path | None) -> Model:
     """Raises `ConversionError` when the checkpoint is not a Chinese CLIP, not complete, or cannot be had."""
     found = checkpoint.find(recipe, "model", source)
     folder = found.folder
-    with two_towers.reading(folder, "a Chinese CLIP"):
+    with reading(folder, "a Chinese CLIP of transformers"):
         weights.check_model_type(folder, "chinese_clip")
         model, original = two_towers.load_twice(ChineseCLIPModel, folder)
         attention.use(model.text_model)

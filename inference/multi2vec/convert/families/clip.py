@@ -15,7 +15,7 @@ import torch
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, MetaClip2Model, XLMRobertaTokenizer
 
 from multi2vec.convert import checkpoint, options, weights
-from multi2vec.convert.errors import SourceError
+from multi2vec.convert.errors import SourceError, reading
 from multi2vec.convert.model import Lazy, Model, Part, Reference, Tower, dense, measured_dimensions, token_inputs
 from multi2vec.convert.parts import two_towers, vocabulary
 from multi2vec.convert.parts.two_towers import Texts, TextTower
@@ -31,7 +31,7 @@ def load(recipe: Recipe, source: Path | None) -> Model:
     had."""
     found = checkpoint.find(recipe, "model", source)
     folder = found.folder
-    with two_towers.reading(folder, "a CLIP"):
+    with reading(folder, "a CLIP of transformers"):
         is_metaclip = weights.model_type(folder) == METACLIP_2
         weights.check_model_type(folder, METACLIP_2 if is_metaclip else CLIP)
         model, original = two_towers.load_twice(MetaClip2Model if is_metaclip else CLIPModel, folder)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from multi2vec.convert import options, references
-from multi2vec.convert.errors import ConversionError, RecipeError, SourceError, one_line
+from multi2vec.convert.errors import RecipeError, reading
 from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, token_inputs
 from multi2vec.convert.parts import attention, jina_v3_checkpoint, text_towers
 from multi2vec.convert.parts import sentence_pipelines as pipelines
@@ -76,12 +76,8 @@ def _parts(item: str | Adapted) -> tuple[str, int]:
 def load(recipe: Recipe, source: Path | None) -> Model:
     """Raises `ConversionError` when the checkpoint is not complete, of another kind of model, or not there."""
     found = pipelines.find(recipe, "model", source)
-    try:
+    with reading(found.folder, "a jina-embeddings-v3"):
         part = _part(found.folder, recipe)
-    except ConversionError:
-        raise
-    except Exception as error:
-        raise SourceError(f"{found.folder} cannot be read as a jina-embeddings-v3: {one_line(error)}") from error
     return Model((found.source,), {"text": part})
 
 

@@ -35,7 +35,7 @@ from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resiz
 from multi2vec import manifest
 from multi2vec.convert import checkpoint, options, references, weights
 from multi2vec.convert.checkpoint import Checkpoint
-from multi2vec.convert.errors import ConversionError, RecipeError, SourceError, one_line
+from multi2vec.convert.errors import RecipeError, SourceError, reading
 from multi2vec.convert.model import Model, Part, Scaling, Tower, dense, pixel_inputs
 from multi2vec.convert.parts import mobileclip_picture, open_clip_texts
 from multi2vec.convert.parts.mobileclip_text import Sizes, TextEncoder
@@ -99,7 +99,7 @@ class Pictures:
 def load(recipe: Recipe, source: Path | None) -> Model:
     """Raises `ConversionError` when the checkpoint is not a MobileCLIP of this kind, not complete, or cannot be had."""
     found = find(recipe, source)
-    try:
+    with reading(found.folder, "a MobileCLIP"):
         path = weights_file(found.folder)
         configuration = configuration_of(path)
         model, original = load_strictly(path, configuration), load_again(path, configuration)
@@ -107,10 +107,6 @@ def load(recipe: Recipe, source: Path | None) -> Model:
             "text": text_part(model, original, configuration, recipe),
             "image": picture_part(model, original, configuration, recipe),
         }
-    except ConversionError:
-        raise
-    except Exception as error:
-        raise SourceError(f"{found.folder} cannot be read as a MobileCLIP: {one_line(error)}") from error
     return Model((found.source,), parts)
 
 

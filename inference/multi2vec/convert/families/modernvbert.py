@@ -24,9 +24,9 @@ import torch
 from transformers import Idefics3ImageProcessorPil, Idefics3Processor, ModernVBertModel, PreTrainedTokenizerFast
 
 from multi2vec.convert import checkpoint, options, references, weights
-from multi2vec.convert.errors import SourceError
+from multi2vec.convert.errors import SourceError, reading
 from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, pixel_inputs, token_inputs
-from multi2vec.convert.parts import masks, processors, two_towers
+from multi2vec.convert.parts import masks, processors
 from multi2vec.convert.recipe import PictureOptions, Recipe
 from multi2vec.engine.rows import Array, Row
 from multi2vec.specs import PictureSpec, TextSpec, TileSpec
@@ -137,7 +137,7 @@ def load(recipe: Recipe, source: Path | None) -> Model:
         original: Any = ModernVBertModel.from_pretrained(folder, dtype=torch.float32)
         return original.eval().requires_grad_(False)
 
-    with two_towers.reading(folder, "a ModernVBERT"):
+    with reading(folder, "a ModernVBERT of transformers"):
         weights.check_model_type(folder, "modernvbert")
         model = weights.load_proved(ModernVBertModel, folder).eval().requires_grad_(False)
         shared = references.Shared(load_original)

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from multi2vec.convert import checkpoint, options, references
-from multi2vec.convert.errors import ConversionError, SourceError, one_line
+from multi2vec.convert.errors import SourceError, reading
 from multi2vec.convert.model import Model, Part, Scaling, Tower, dense, measured_dimensions, pixel_inputs
 from multi2vec.convert.parts import open_clip_loading
 from multi2vec.convert.parts.open_clip_loading import Loaded
@@ -59,15 +59,9 @@ def load(recipe: Recipe, source: Path | None) -> Model:
     if not isinstance(wanted, OpenClipSource):
         raise SourceError("the family open_clip takes an architecture and a pretrained name as its source")
     folder = checkpoint.local_folder(recipe, "model", source)
-    try:
+    with reading(folder or wanted.name, "a model of open_clip"):
         loaded = open_clip_loading.from_hub(wanted) if folder is None else open_clip_loading.from_folder(wanted, folder)
         parts = {"text": text_part(loaded, recipe), "image": picture_part(loaded, recipe)}
-    except ConversionError:
-        raise
-    except Exception as error:
-        raise SourceError(
-            f"{folder or wanted.name} cannot be read as a model of open_clip: {one_line(error)}"
-        ) from error
     return Model(loaded.sources, parts)
 
 

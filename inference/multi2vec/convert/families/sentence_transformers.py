@@ -16,7 +16,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import AutoModel, CLIPImageProcessorPil, CLIPModel
 
 from multi2vec.convert import references, weights
-from multi2vec.convert.errors import ConversionError, SourceError, one_line
+from multi2vec.convert.errors import SourceError, reading
 from multi2vec.convert.families import clip
 from multi2vec.convert.model import Model, Part
 from multi2vec.convert.parts import processors, text_towers, two_towers
@@ -55,17 +55,13 @@ def load(recipe: Recipe, source: Path | None) -> Model:
     """Raises `ConversionError` when a checkpoint is of a kind that is not supported, or cannot be had."""
     found = {name: pipelines.find(recipe, name, source) for name in recipe.sources}
     with_pictures = found["pictures" if "pictures" in found else "model"].folder
-    try:
+    folders = " and ".join(str(each.folder) for each in found.values())
+    with reading(folders, "a model of sentence-transformers"):
         loaded = load_clip(with_pictures)
         parts = {
             "text": _texts(found["texts"].folder, recipe) if "texts" in found else clip_text_part(loaded, recipe),
             "image": picture_part(loaded, recipe),
         }
-    except ConversionError:
-        raise
-    except Exception as error:
-        where = " and ".join(str(each.folder) for each in found.values())
-        raise SourceError(f"{where} cannot be read as a model of sentence-transformers: {one_line(error)}") from error
     return Model(tuple(each.source for each in found.values()), parts)
 
 

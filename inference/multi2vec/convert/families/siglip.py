@@ -21,7 +21,7 @@ from transformers import Siglip2Tokenizer, SiglipImageProcessorPil, SiglipModel,
 from transformers.utils.import_utils import is_protobuf_available, is_sentencepiece_available
 
 from multi2vec.convert import checkpoint, options, weights
-from multi2vec.convert.errors import RecipeError, SourceError
+from multi2vec.convert.errors import RecipeError, SourceError, reading
 from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, measured_dimensions
 from multi2vec.convert.parts import sentencepiece_files, siglip_vocabulary, two_towers
 from multi2vec.convert.parts.two_towers import Texts, TextTower
@@ -46,7 +46,7 @@ def load(recipe: Recipe, source: Path | None) -> Model:
     """Raises `ConversionError` when the checkpoint is not a SigLIP, not complete, or cannot be had."""
     found = checkpoint.find(recipe, "model", source)
     folder = found.folder
-    with two_towers.reading(folder, "a SigLIP"):
+    with reading(folder, "a SigLIP of transformers"):
         weights.check_model_type(folder, "siglip")
         model, original = two_towers.load_twice(SiglipModel, folder)
         processor = picture_processor(folder)

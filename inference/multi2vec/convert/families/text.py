@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from multi2vec.convert.errors import ConversionError, RecipeError, SourceError, one_line
+from multi2vec.convert.errors import RecipeError, SourceError, reading
 from multi2vec.convert.model import Model
 from multi2vec.convert.options import FURTHER
 from multi2vec.convert.parts import gte, text_towers
@@ -26,13 +26,9 @@ def load(recipe: Recipe, source: Path | None) -> Model:
     """Raises `ConversionError` when the checkpoint is of a kind that is not supported, not complete, or not there."""
     found = pipelines.find(recipe, "model", source, or_plain=True)
     gte.register()
-    try:
+    with reading(found.folder, "a text model"):
         pipeline = _pipeline(found.folder, recipe)
         part = text_towers.part(found.folder, pipeline, recipe, knows=FURTHER)
-    except ConversionError:
-        raise
-    except Exception as error:
-        raise SourceError(f"{found.folder} cannot be read as a text model: {one_line(error)}") from error
     return Model((found.source,), {"text": part})
 
 

@@ -20,6 +20,7 @@ from transformers.image_processing_backends import PilBackend
 from transformers.tokenization_utils_base import generate_merges
 
 from multi2vec.convert import checkpoint, options, weights
+from multi2vec.convert.errors import reading
 from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, token_inputs
 from multi2vec.convert.parts import attention, sentencepiece_files, two_towers
 from multi2vec.convert.parts.two_towers import Texts, TextTower
@@ -42,7 +43,7 @@ def load(recipe: Recipe, source: Path | None) -> Model:
     """Raises `ConversionError` when the checkpoint is not a TIPSv2, not complete, or cannot be had."""
     found = checkpoint.find(recipe, "model", source)
     folder = found.folder
-    with two_towers.reading(folder, "a TIPSv2"):
+    with reading(folder, "a TIPSv2 of transformers"):
         weights.check_model_type(folder, "tipsv2")
         model, original = two_towers.load_twice(Tipsv2Model, folder)
         attention.use(model.text_model)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import numpy as np
 import torch
 
 from multi2vec.convert import options, references, weights
-from multi2vec.convert.errors import ConversionError, SourceError, one_line
 from multi2vec.convert.model import Lazy, Part, Reference, Tower, dense, measured_dimensions, pixel_inputs
 from multi2vec.convert.parts import processors
 from multi2vec.convert.recipe import Recipe
@@ -80,17 +78,6 @@ class Pictures:
         with torch.inference_mode():
             vectors = self.model.get_image_features(**inputs).pooler_output
         return references.dense_rows(vectors)
-
-
-@contextlib.contextmanager
-def reading(folder: Path, what: str) -> Iterator[None]:
-    """Whatever fails inside as a `SourceError` that says that `folder` cannot be read as `what`."""
-    try:
-        yield
-    except ConversionError:
-        raise
-    except Exception as error:
-        raise SourceError(f"{folder} cannot be read as {what} of transformers: {one_line(error)}") from error
 
 
 def load_twice(kind: Any, folder: Path) -> tuple[Any, Callable[[], Any]]:
