@@ -1,4 +1,4 @@
-"""Files of sentencepiece's kind, by the schema of its own that transformers carries."""
+"""Files of sentencepiece's kind, by the schema of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers.utils import sentencepiece_model_pb2_new as schema
+from sentencepiece import sentencepiece_model_pb2 as schema
 
 # Kinds of pieces, by the schema's names.
 NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6

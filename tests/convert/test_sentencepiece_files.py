@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers.utils import sentencepiece_model_pb2_new as schema
+from sentencepiece import sentencepiece_model_pb2 as schema
 
 from multi2vec.convert.errors import SourceError
 from multi2vec.convert.parts import sentencepiece_files

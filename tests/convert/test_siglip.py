@@ -20,7 +20,6 @@ from transformers import GemmaTokenizer, SiglipModel, SiglipTokenizer
 
 from multi2vec.convert import drawings, families, parity
 from multi2vec.convert.errors import RecipeError, SourceError
-from multi2vec.convert.families import siglip
 from multi2vec.convert.parts import sentencepiece_files, siglip_vocabulary
 from multi2vec.convert.recipe import TextOptions
 from multi2vec.engine.wanted import Wanted
@@ -125,12 +124,6 @@ def test_the_compiled_table_of_characters(checkpoint: Checkpoint) -> None:
     assert len(table) > 100_000
     assert len(plain) > 0.99 * len(table)
     assert (table["ﬁ"], table["ﾊﾟ"], table["\u0007"], table["\u200b"]) == ("fi", "パ", "", " ")
-
-
-def test_without_sentencepiece_the_original_cannot_be_had(checkpoint: Checkpoint, monkeypatch: Any) -> None:
-    monkeypatch.setattr(siglip, "is_sentencepiece_available", lambda: False)
-    with pytest.raises(SourceError, match="needs the packages sentencepiece and protobuf"):
-        siglip.of_siglip(checkpoint(SIGLIP_2), {})
 
 
 def test_texts_that_are_cut_keep_their_end_token(converted: Convert) -> None:

@@ -168,6 +168,13 @@ def token_inputs(*names: str) -> tuple[TensorSpec, ...]:
     return tuple(TensorSpec(name, "i64", (None, None)) for name in names)
 
 
+def masked_text_tower(module: torch.nn.Module, ids: Sequence[int], dimensions: int) -> Tower:
+    """The tower of a module that takes token ids and a mask; `ids` are those of some text."""
+    example = torch.tensor([ids] * 2)
+    inputs = token_inputs("input_ids", "attention_mask")
+    return Tower(module.eval(), inputs, (example, torch.ones_like(example)), dense(dimensions))
+
+
 def pixel_inputs(height: int, width: int) -> tuple[TensorSpec, ...]:
     """The input of a picture tower: uint8 (rows, height, width, 3)."""
     return (TensorSpec("pixels", "u8", (None, height, width, 3)),)

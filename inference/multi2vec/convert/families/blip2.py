@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import (
     BertTokenizer,
@@ -30,10 +28,10 @@ from transformers.utils import logging
 
 from multi2vec.convert import checkpoint, options, references, weights
 from multi2vec.convert.errors import reading
-from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, pixel_inputs, token_inputs
-from multi2vec.convert.parts import processors
+from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, masked_text_tower, pixel_inputs
+from multi2vec.convert.parts import processors, two_towers
 from multi2vec.convert.recipe import Recipe
-from multi2vec.engine.rows import Array, Row
+from multi2vec.engine.rows import Row
 from multi2vec.specs import DENSE, OutputSpec, TextSpec
 
 QUERIES = "queries"
@@ -67,15 +65,8 @@ class PictureTower(torch.nn.Module):
         return queries.mean(dim=1), queries
 
 
-@dataclass(frozen=True)
-class Texts:
-    """The original: tokenizer and the library's class for texts alone."""
-
-    model: Blip2TextModelWithProjection
-    tokenizer: BertTokenizer
-
-    def prepare(self, item: str) -> Mapping[str, Array]:
-        return {"input_ids": np.array(self.tokenizer(item, truncation=True)["input_ids"], dtype=np.int64)}
+class Texts(two_towers.Texts):
+    """The original: the library's class for texts alone as the model."""
 
     def rows(self, items: Sequence[str]) -> Mapping[str, Sequence[Row]]:
         inputs = self.tokenizer(
@@ -84,16 +75,8 @@ class Texts:
         return references.dense_rows(projected(self.model, self.model.text_projection, **inputs)[:, 0])
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """The original: processor and the library's class for pictures alone."""
-
-    model: Blip2VisionModelWithProjection
-    processor: Any
-    open: references.Opener
-
-    def prepare(self, item: bytes) -> Mapping[str, Array]:
-        return {"pixels": processors.unscaled(self.processor, self.open(item))}
+class Pictures(two_towers.Pictures):
+    """The original: the library's class for pictures alone as the model."""
 
     def rows(self, items: Sequence[bytes]) -> Mapping[str, Sequence[Row]]:
         inputs = self.processor([self.open(item) for item in items], return_tensors="pt")
@@ -146,13 +129,8 @@ def text_part(model: Any, folder: Path, recipe: Recipe) -> Part:
     length = min(tokenizer.model_max_length, table.position_embeddings.num_embeddings)
     own = TextSpec(tower="text", max_length=length, pad_id=tokenizer.pad_token_id)
     spec = options.text_spec(own, recipe)
-    ids = torch.tensor([tokenizer("a photo of a cat")["input_ids"]] * 2)
-    tower = Tower(
-        module=TextTower(model),
-        inputs=token_inputs("input_ids", "attention_mask"),
-        example=(ids, torch.ones_like(ids)),
-        outputs=dense(model.text_projection.out_features),
-    )
+    ids = tokenizer("a photo of a cat")["input_ids"]
+    tower = masked_text_tower(TextTower(model), ids, model.text_projection.out_features)
 
     def original() -> Texts:
         own_tokenizer = BertTokenizer.from_pretrained(folder, model_max_length=spec.max_length)

@@ -13,14 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import BertTokenizer, ChineseCLIPImageProcessorPil, ChineseCLIPModel
 
-from multi2vec.convert import checkpoint, options, weights
-from multi2vec.convert.errors import reading
-from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, token_inputs
+from multi2vec.convert import options
+from multi2vec.convert.model import Lazy, Model, Part, masked_text_tower
 from multi2vec.convert.parts import attention, two_towers
-from multi2vec.convert.parts.two_towers import Texts, TextTower
+from multi2vec.convert.parts.two_towers import Kind, Texts, TextTower
 from multi2vec.convert.recipe import Recipe
 from multi2vec.specs import TextSpec
 
@@ -30,20 +28,7 @@ CONTEXT = 52
 
 def load(recipe: Recipe, source: Path | None) -> Model:
     """Raises `ConversionError` when the checkpoint is not a Chinese CLIP, not complete, or cannot be had."""
-    found = checkpoint.find(recipe, "model", source)
-    folder = found.folder
-    with reading(folder, "a Chinese CLIP of transformers"):
-        weights.check_model_type(folder, "chinese_clip")
-        model, original = two_towers.load_twice(ChineseCLIPModel, folder)
-        attention.use(model.text_model)
-        processor: Any = ChineseCLIPImageProcessorPil.from_pretrained(folder)
-        parts = {
-            "text": text_part(model, original, folder, recipe),
-            "image": two_towers.picture_part(
-                model, processor, recipe, two_towers.pictures(original, processor, recipe)
-            ),
-        }
-    return Model((found.source,), parts)
+    return two_towers.load(recipe, source, KIND)
 
 
 def text_part(model: Any, original: Callable[[], Any], folder: Path, recipe: Recipe) -> Part:
@@ -51,14 +36,18 @@ def text_part(model: Any, original: Callable[[], Any], folder: Path, recipe: Rec
     length = min(CONTEXT, model.config.text_config.max_position_embeddings)
     tokenizer: Any = BertTokenizer.from_pretrained(folder, model_max_length=length)
     spec = options.text_spec(TextSpec(tower="text", max_length=length, pad_id=tokenizer.pad_token_id), recipe)
-    ids = torch.tensor([tokenizer("一只猫的照片")["input_ids"]] * 2)
-    tower = Tower(
-        module=TextTower(model),
-        inputs=token_inputs("input_ids", "attention_mask"),
-        example=(ids, torch.ones_like(ids)),
-        outputs=dense(model.config.projection_dim),
-    )
+    tower = masked_text_tower(TextTower(model), tokenizer("一只猫的照片")["input_ids"], model.config.projection_dim)
     own = BertTokenizer.from_pretrained(folder, model_max_length=spec.max_length)
     return Part(
         spec, tower, Lazy(lambda: Texts(original(), own)), {spec.tokenizer: tokenizer.backend_tokenizer.to_str()}
     )
+
+
+KIND = Kind(
+    name="Chinese CLIP",
+    model_type="chinese_clip",
+    model=ChineseCLIPModel,
+    processor=ChineseCLIPImageProcessorPil.from_pretrained,
+    text_part=text_part,
+    adjust=lambda model: attention.use(model.text_model),
+)

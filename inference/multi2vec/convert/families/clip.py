@@ -14,40 +14,20 @@ import numpy as np
 import torch
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, MetaClip2Model, XLMRobertaTokenizer
 
-from multi2vec.convert import checkpoint, options, weights
-from multi2vec.convert.errors import SourceError, reading
+from multi2vec.convert import options
+from multi2vec.convert.errors import SourceError
 from multi2vec.convert.model import Lazy, Model, Part, Reference, Tower, dense, measured_dimensions, token_inputs
 from multi2vec.convert.parts import two_towers, vocabulary
-from multi2vec.convert.parts.two_towers import Texts, TextTower
+from multi2vec.convert.parts.two_towers import Kind, Texts, TextTower
 from multi2vec.convert.recipe import Recipe
 from multi2vec.engine.rows import Array
 from multi2vec.specs import TextSpec
-
-CLIP, METACLIP_2 = "clip", "metaclip_2"
 
 
 def load(recipe: Recipe, source: Path | None) -> Model:
     """Raises `ConversionError` when the checkpoint is neither a CLIP nor a MetaCLIP 2, not complete, or cannot be
     had."""
-    found = checkpoint.find(recipe, "model", source)
-    folder = found.folder
-    with reading(folder, "a CLIP of transformers"):
-        is_metaclip = weights.model_type(folder) == METACLIP_2
-        weights.check_model_type(folder, METACLIP_2 if is_metaclip else CLIP)
-        model, original = two_towers.load_twice(MetaClip2Model if is_metaclip else CLIPModel, folder)
-        tokenizer = (XLMRobertaTokenizer if is_metaclip else CLIPTokenizer).from_pretrained(folder)
-        processor = CLIPImageProcessorPil.from_pretrained(folder)
-        limit_length(tokenizer, model)
-        make = metaclip_text_part if is_metaclip else text_part
-        parts = {
-            "text": make(
-                model, tokenizer, folder, recipe, lambda spec: original_texts(original, tokenizer, folder, spec)
-            ),
-            "image": two_towers.picture_part(
-                model, processor, recipe, two_towers.pictures(original, processor, recipe)
-            ),
-        }
-    return Model((found.source,), parts)
+    return two_towers.load(recipe, source, CLIP, METACLIP_2)
 
 
 def limit_length(tokenizer: Any, model: Any) -> None:
@@ -59,6 +39,13 @@ def original_texts(original: Callable[[], Any], tokenizer: Any, folder: Path, sp
     """The reference, with a tokenizer of its own, of the same kind as `tokenizer`."""
     own = type(tokenizer).from_pretrained(folder, model_max_length=spec.max_length)
     return Lazy(lambda: Texts(original(), own))
+
+
+def own_text_part(model: Any, original: Callable[[], Any], folder: Path, recipe: Recipe) -> Part:
+    """Everything about texts of a CLIP's own folder."""
+    tokenizer: Any = CLIPTokenizer.from_pretrained(folder)
+    limit_length(tokenizer, model)
+    return text_part(model, tokenizer, folder, recipe, lambda spec: original_texts(original, tokenizer, folder, spec))
 
 
 def text_part(
@@ -82,11 +69,11 @@ def text_part(
     )
 
 
-def metaclip_text_part(
-    model: Any, tokenizer: Any, folder: Path, recipe: Recipe, reference: Callable[[TextSpec], Reference]
-) -> Part:
+def metaclip_text_part(model: Any, original: Callable[[], Any], folder: Path, recipe: Recipe) -> Part:
     """Everything about texts of a MetaCLIP 2. Raises `SourceError` when the model takes its vectors at another token
     than the one that ends texts."""
+    tokenizer: Any = XLMRobertaTokenizer.from_pretrained(folder)
+    limit_length(tokenizer, model)
     end = model.config.text_config.eos_token_id
     if end != tokenizer.eos_token_id:
         raise SourceError(
@@ -94,7 +81,8 @@ def metaclip_text_part(
         )
     spec = text_spec(tokenizer, recipe)
     file = tokenizer.backend_tokenizer.to_str()
-    return Part(spec, text_tower(model, tokenizer), reference(spec), {spec.tokenizer: file})
+    reference = original_texts(original, tokenizer, folder, spec)
+    return Part(spec, text_tower(model, tokenizer), reference, {spec.tokenizer: file})
 
 
 def text_spec(tokenizer: Any, recipe: Recipe) -> TextSpec:
@@ -109,3 +97,7 @@ def text_tower(model: Any, tokenizer: Any) -> Tower:
     example = torch.tensor([tokenizer("a photo of a cat")["input_ids"]] * 2)
     module = TextTower(model.eval().requires_grad_(False))
     return Tower(module, token_inputs("input_ids"), (example,), dense(measured_dimensions(module, [example])))
+
+
+CLIP = Kind("CLIP", "clip", CLIPModel, CLIPImageProcessorPil.from_pretrained, own_text_part)
+METACLIP_2 = Kind("MetaCLIP 2", "metaclip_2", MetaClip2Model, CLIPImageProcessorPil.from_pretrained, metaclip_text_part)

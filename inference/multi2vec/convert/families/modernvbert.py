@@ -25,7 +25,7 @@ from transformers import Idefics3ImageProcessorPil, Idefics3Processor, ModernVBe
 
 from multi2vec.convert import checkpoint, options, references, weights
 from multi2vec.convert.errors import SourceError, reading
-from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, pixel_inputs, token_inputs
+from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, masked_text_tower, pixel_inputs, token_inputs
 from multi2vec.convert.parts import masks, processors
 from multi2vec.convert.recipe import PictureOptions, Recipe
 from multi2vec.engine.rows import Array, Row
@@ -160,13 +160,8 @@ def text_part(model: Any, original: Callable[[], Any], folder: Path, recipe: Rec
     tokenizer = processor_of(folder, model).tokenizer
     length = min(tokenizer.model_max_length, model.config.text_config.max_position_embeddings)
     spec = options.text_spec(TextSpec(tower="text", max_length=length, pad_id=tokenizer.pad_token_id), recipe)
-    ids = torch.tensor([tokenizer("a photo of a cat")["input_ids"]] * 2)
-    tower = Tower(
-        module=TextTower(model),
-        inputs=token_inputs("input_ids", "attention_mask"),
-        example=(ids, torch.ones_like(ids)),
-        outputs=dense(model.config.text_config.hidden_size),
-    )
+    ids = tokenizer("a photo of a cat")["input_ids"]
+    tower = masked_text_tower(TextTower(model), ids, model.config.text_config.hidden_size)
     own = processor_of(folder, model, model_max_length=spec.max_length)
     return Part(
         spec, tower, Lazy(lambda: Texts(original(), own)), {spec.tokenizer: tokenizer.backend_tokenizer.to_str()}

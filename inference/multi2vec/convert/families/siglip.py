@@ -18,13 +18,12 @@ from typing import Any
 
 import torch
 from transformers import Siglip2Tokenizer, SiglipImageProcessorPil, SiglipModel, SiglipTokenizer
-from transformers.utils.import_utils import is_protobuf_available, is_sentencepiece_available
 
-from multi2vec.convert import checkpoint, options, weights
-from multi2vec.convert.errors import RecipeError, SourceError, reading
+from multi2vec.convert import options
+from multi2vec.convert.errors import RecipeError, SourceError
 from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, measured_dimensions
 from multi2vec.convert.parts import sentencepiece_files, siglip_vocabulary, two_towers
-from multi2vec.convert.parts.two_towers import Texts, TextTower
+from multi2vec.convert.parts.two_towers import Kind, Texts, TextTower
 from multi2vec.convert.recipe import Recipe
 from multi2vec.specs import TensorSpec, TextSpec
 
@@ -44,19 +43,7 @@ class Tokens:
 
 def load(recipe: Recipe, source: Path | None) -> Model:
     """Raises `ConversionError` when the checkpoint is not a SigLIP, not complete, or cannot be had."""
-    found = checkpoint.find(recipe, "model", source)
-    folder = found.folder
-    with reading(folder, "a SigLIP of transformers"):
-        weights.check_model_type(folder, "siglip")
-        model, original = two_towers.load_twice(SiglipModel, folder)
-        processor = picture_processor(folder)
-        parts = {
-            "text": text_part(model, original, folder, recipe),
-            "image": two_towers.picture_part(
-                model, processor, recipe, two_towers.pictures(original, processor, recipe)
-            ),
-        }
-    return Model((found.source,), parts)
+    return two_towers.load(recipe, source, Kind("SigLIP", "siglip", SiglipModel, picture_processor, text_part))
 
 
 def picture_processor(folder: Path) -> Any:
@@ -82,9 +69,7 @@ def tokens_of(folder: Path, length: int) -> Tokens:
 
 
 def of_siglip(folder: Path, settings: dict[str, Any]) -> Tokens:
-    """SigLIP's own. Raises `SourceError` when the library lacks what it reads the vocabulary with."""
-    if not (is_sentencepiece_available() and is_protobuf_available()):
-        raise SourceError(f"{folder}: the original tokenizer needs the packages sentencepiece and protobuf")
+    """SigLIP's own."""
     original: Any = SiglipTokenizer.from_pretrained(folder, **settings)
     found = sentencepiece_files.read(folder / "spiece.model")
     return Tokens(

@@ -14,16 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import AddedToken, Tipsv2ImageProcessor, Tipsv2Model, Tipsv2Tokenizer
 from transformers.image_processing_backends import PilBackend
 from transformers.tokenization_utils_base import generate_merges
 
-from multi2vec.convert import checkpoint, options, weights
-from multi2vec.convert.errors import reading
-from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, token_inputs
+from multi2vec.convert import options
+from multi2vec.convert.model import Lazy, Model, Part, masked_text_tower
 from multi2vec.convert.parts import attention, sentencepiece_files, two_towers
-from multi2vec.convert.parts.two_towers import Texts, TextTower
+from multi2vec.convert.parts.two_towers import Kind, Texts, TextTower
 from multi2vec.convert.recipe import Recipe
 from multi2vec.specs import TextSpec
 
@@ -41,27 +39,15 @@ class PictureProcessor(PilBackend):
 
 def load(recipe: Recipe, source: Path | None) -> Model:
     """Raises `ConversionError` when the checkpoint is not a TIPSv2, not complete, or cannot be had."""
-    found = checkpoint.find(recipe, "model", source)
-    folder = found.folder
-    with reading(folder, "a TIPSv2 of transformers"):
-        weights.check_model_type(folder, "tipsv2")
-        model, original = two_towers.load_twice(Tipsv2Model, folder)
-        attention.use(model.text_model)
-        fix_positions(model.vision_model.embeddings)
-        processor: Any = PictureProcessor.from_pretrained(folder)
-        parts = {
-            "text": text_part(model, original, folder, recipe),
-            "image": two_towers.picture_part(
-                model, processor, recipe, two_towers.pictures(original, processor, recipe)
-            ),
-        }
-    return Model((found.source,), parts)
+    return two_towers.load(recipe, source, KIND)
 
 
-def fix_positions(embeddings: Any) -> None:
+def adjust(model: Any) -> None:
     """Let the table of positions be as it is: traced, the library would resize it to the size that it has, and OpenVINO
     knows no antialiasing."""
+    embeddings = model.vision_model.embeddings
     embeddings.interpolate_pos_encoding = lambda embedded, height, width: embeddings.position_embeddings
+    attention.use(model.text_model)
 
 
 def tokenizer_of(folder: Path, length: int) -> Any:
@@ -91,13 +77,11 @@ def text_part(model: Any, original: Callable[[], Any], folder: Path, recipe: Rec
     length = model.config.text_config.max_position_embeddings
     tokenizer = tokenizer_of(folder, length)
     spec = options.text_spec(TextSpec(tower="text", max_length=length, pad_id=tokenizer.pad_token_id), recipe)
-    ids = torch.tensor([tokenizer("a photo of a cat")["input_ids"]] * 2)
-    tower = Tower(
-        module=TextTower(model),
-        inputs=token_inputs("input_ids", "attention_mask"),
-        example=(ids, torch.ones_like(ids)),
-        outputs=dense(model.config.text_config.hidden_size),
-    )
+    ids = tokenizer("a photo of a cat")["input_ids"]
+    tower = masked_text_tower(TextTower(model), ids, model.config.text_config.hidden_size)
     own = tokenizer_of(folder, spec.max_length)
     reference = Lazy(lambda: Texts(original(), own, padding="max_length"))
     return Part(spec, tower, reference, {spec.tokenizer: tokenizer.backend_tokenizer.to_str()})
+
+
+KIND = Kind("TIPSv2", "tipsv2", Tipsv2Model, PictureProcessor.from_pretrained, text_part, adjust)

@@ -20,7 +20,7 @@ from transformers import AutoTokenizer
 
 from multi2vec.convert import options, references
 from multi2vec.convert.errors import SourceError
-from multi2vec.convert.model import Lazy, Part, Tower, dense, token_inputs
+from multi2vec.convert.model import Lazy, Part, Tower, masked_text_tower
 from multi2vec.convert.parts import attention, tokenizer_files
 from multi2vec.convert.parts import sentence_pipelines as pipelines
 from multi2vec.convert.parts.sentence_pipelines import Module
@@ -220,18 +220,13 @@ def _transformer(pipeline: SentenceTransformer) -> Any:
 
 def _tower(encoder: Any, heads: Sequence[torch.nn.Module], tokenizer: Any) -> Tower:
     attention.use(encoder)
-    encoded = tokenizer(EXAMPLE, return_tensors="pt")
-    if encoded.get("token_type_ids", torch.zeros(1)).any():
+    encoded = tokenizer(EXAMPLE)
+    if any(encoded.get("token_type_ids", ())):
         raise SourceError("the tokenizer gives texts another type than 0, which is not supported")
-    ids = encoded["input_ids"].repeat(2, 1)
     dimensions = [each.out_features for each in heads if isinstance(each, Dense)]
     dimensions = dimensions or [each.pooling_output_dimension for each in heads if isinstance(each, Pooling)]
-    return Tower(
-        module=TextTower(encoder, heads).eval(),
-        inputs=token_inputs("input_ids", "attention_mask"),
-        example=(ids, torch.ones_like(ids)),
-        outputs=dense((dimensions or [encoder.config.hidden_size])[-1]),
-    )
+    dimensions = dimensions or [encoder.config.hidden_size]
+    return masked_text_tower(TextTower(encoder, heads), encoded["input_ids"], dimensions[-1])
 
 
 def read_tokenizer(folder: Path) -> Any:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from multi2vec.convert import options, references, weights
-from multi2vec.convert.model import Lazy, Part, Reference, Tower, dense, measured_dimensions, pixel_inputs
+from multi2vec.convert import checkpoint, options, references, weights
+from multi2vec.convert.errors import reading
+from multi2vec.convert.model import Lazy, Model, Part, Reference, Tower, dense, measured_dimensions, pixel_inputs
 from multi2vec.convert.parts import processors
 from multi2vec.convert.recipe import Recipe
 from multi2vec.engine.rows import Array, Row
@@ -80,7 +81,45 @@ class Pictures:
         return references.dense_rows(vectors)
 
 
-def load_twice(kind: Any, folder: Path) -> tuple[Any, Callable[[], Any]]:
+@dataclass(frozen=True)
+class Kind:
+    """One kind of model: what it is called, the `model_type` of its configuration, its class, and its picture processor
+    of a folder, PIL-backed.
+
+    `text_part` makes everything about texts of the model, the original, the folder and the recipe. `adjust` changes the
+    model before it is traced.
+    """
+
+    name: str
+    model_type: str
+    model: Any
+    processor: Callable[[Path], Any]
+    text_part: Callable[[Any, Callable[[], Any], Path, Recipe], Part]
+    adjust: Callable[[Any], None] = lambda model: None
+
+
+def load(recipe: Recipe, source: Path | None, *kinds: Kind) -> Model:
+    """The recipe's model, of the kind that its configuration states. Raises `ConversionError` when the checkpoint is of
+    none of these kinds, not complete, or cannot be had."""
+    found = checkpoint.find(recipe, "model", source)
+    folder = found.folder
+    with reading(folder, f"a {kinds[0].name} of transformers"):
+        stated = weights.model_type(folder)
+        kind = next((each for each in kinds if each.model_type == stated), kinds[0])
+        weights.check_model_type(folder, kind.model_type)
+        model, original = _load_twice(kind.model, folder)
+        kind.adjust(model)
+        processor = kind.processor(folder)
+        opener = references.opener(processors.picture_spec(processor), recipe)
+        pictures = Lazy(lambda: Pictures(original(), processor, opener))
+        parts = {
+            "text": kind.text_part(model, original, folder, recipe),
+            "image": picture_part(model, processor, recipe, pictures),
+        }
+    return Model((found.source,), parts)
+
+
+def _load_twice(kind: Any, folder: Path) -> tuple[Any, Callable[[], Any]]:
     """The model to export, with exactly the checkpoint's weights, and the original to compare with, which the library
     loads when it is first asked for. Raises `SourceError`."""
 
@@ -89,12 +128,6 @@ def load_twice(kind: Any, folder: Path) -> tuple[Any, Callable[[], Any]]:
 
     model = weights.load_proved(kind, folder)
     return model.eval().requires_grad_(False), references.Shared(original)
-
-
-def pictures(original: Callable[[], Any], processor: Any, recipe: Recipe) -> Lazy:
-    """The reference for pictures."""
-    opener = references.opener(processors.picture_spec(processor), recipe)
-    return Lazy(lambda: Pictures(original(), processor, opener))
 
 
 def picture_part(model: Any, processor: Any, recipe: Recipe, reference: Reference) -> Part:

@@ -56,16 +56,19 @@ ADAPTER, NO_ADAPTER = "adapter", -1
 
 def replacing(table: Mapping[str, str]) -> Callable[[str], str]:
     """What puts the table's values in place of its keys, from the left, the longest first."""
-    longest = max(map(len, table), default=0)
-    starts = frozenset(key[0] for key in table)
+    longest: dict[str, int] = {}
+    for key in table:
+        longest[key[0]] = max(len(key), longest.get(key[0], 0))
 
     def replaced(text: str) -> str:
-        if starts.isdisjoint(text):
+        if longest.keys().isdisjoint(text):
             return text
         pieces, place = [], 0
         while place < len(text):
-            ends = range(min(len(text), place + longest), place, -1) if text[place] in starts else ()
-            end = next((end for end in ends if text[place:end] in table), place + 1)
+            end = place + longest.get(text[place], 0)
+            while end > place and text[place:end] not in table:
+                end -= 1
+            end = max(end, place + 1)
             pieces.append(table.get(text[place:end], text[place:end]))
             place = end
         return "".join(pieces)
