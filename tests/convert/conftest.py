@@ -6,17 +6,22 @@ import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from multi2vec.convert import families, pipeline, samples
 from multi2vec.convert.model import Model
+from multi2vec.engine.preparers import PREPARERS
+from multi2vec.engine.rows import Array
+from multi2vec.engine.wanted import Wanted
+from multi2vec.engine.work import Limits
 from multi2vec.manifest import Manifest
 from multi2vec.specs import Modality
 from tests.convert.layouts import LAYOUTS
@@ -31,6 +36,12 @@ class Converted:
     folder: Path
     manifest: Manifest
     model: Model
+
+    def prepared(self, modality: Modality, name: str, items: Sequence[Any]) -> list[Array]:
+        """That input of each item, as the engine prepares it."""
+        spec, tower = self.manifest.spec(modality), self.manifest.tower(modality)
+        preparer = PREPARERS[modality].make(self.folder, spec, tower, Limits())
+        return [preparer.prepare(item, Wanted()).arrays[name] for item in items]
 
 
 def quiet() -> Console:

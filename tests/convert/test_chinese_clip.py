@@ -42,11 +42,6 @@ def embed(made: Converted, modality: str, items: Sequence[Any]) -> np.ndarray:
         return np.asarray(asyncio.run(embedder.embed(modality, items, Wanted(normalise=True))).rows)
 
 
-def prepared(made: Converted, modality: str, name: str, items: Sequence[Any]) -> list[np.ndarray]:
-    with parity.opened(made.folder, "f32") as embedder:
-        return [embedder.lanes[modality].preparer.prepare(item, Wanted()).arrays[name] for item in items]
-
-
 def package_state(folder: Path) -> dict[str, torch.Tensor]:
     """The checkpoint's tensors by the names that the package has for them."""
     ours = load_file(folder / "model.safetensors")
@@ -130,13 +125,13 @@ def test_pictures_are_squashed_as_the_package_squashes_them(converted: Convert) 
     files = [drawings.scene_file(*size) for size in SIZES]
     squash = cn_clip.clip.image_transform(SMALL_VISION["image_size"]).transforms[0]
     expected = [np.asarray(squash(Image.open(io.BytesIO(file)))) for file in files]
-    assert all(map(np.array_equal, prepared(made, "image", "pixels", files), expected))
+    assert all(map(np.array_equal, made.prepared("image", "pixels", files), expected))
 
 
 def test_token_ids_are_those_of_the_package(converted: Convert) -> None:
     same = [text for text in samples.TEXTS if not any(each in text for each in DIFFERENT)]
     assert len(same) == len(samples.TEXTS) - len(DIFFERENT)
-    ids = prepared(converted(CHINESE), "text", "input_ids", same)
+    ids = converted(CHINESE).prepared("text", "input_ids", same)
     expected = cn_clip.clip.tokenize(same).numpy()
     for text, own, whole in zip(same, ids, expected, strict=True):
         assert np.array_equal(np.pad(own, (0, 52 - len(own))), whole), text
@@ -144,7 +139,7 @@ def test_token_ids_are_those_of_the_package(converted: Convert) -> None:
 
 def test_texts_are_cut_at_52_tokens_and_keep_their_end_token(converted: Convert) -> None:
     made = converted(CHINESE)
-    (ids,) = prepared(made, "text", "input_ids", ["猫" * 80])
+    (ids,) = made.prepared("text", "input_ids", ["猫" * 80])
     tokenizer = Tokenizer.from_file(str(made.folder / "tokenizer.json"))
     assert len(ids) == 52
     assert (ids[0], ids[-1]) == (tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]"))
@@ -153,7 +148,7 @@ def test_texts_are_cut_at_52_tokens_and_keep_their_end_token(converted: Convert)
 def test_words_of_more_than_a_hundred_letters_are_one_unknown_token(converted: Convert) -> None:
     """As transformers has it; the package splits words of up to two hundred."""
     word = "a" * 150
-    (ids,) = prepared(converted(CHINESE), "text", "input_ids", [word])
+    (ids,) = converted(CHINESE).prepared("text", "input_ids", [word])
     assert len(ids) == 3
     assert (cn_clip.clip.tokenize([word]) != 0).sum() == 52
 

@@ -30,9 +30,7 @@ Checkpoint = Callable[[str], Path]
 
 def ids_of(made: Converted, text: str) -> np.ndarray:
     """As served."""
-    with parity.opened(made.folder, "f32") as embedder:
-        ids: np.ndarray = embedder.lanes["text"].preparer.prepare(text, Wanted()).arrays["input_ids"]
-    return ids
+    return made.prepared("text", "input_ids", [text])[0]
 
 
 def test_vectors_are_taken_at_the_end_token_whatever_stands_behind_it(

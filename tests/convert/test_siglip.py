@@ -106,8 +106,7 @@ HARD = [
 
 @pytest.mark.parametrize("text", HARD)
 def test_siglips_own_tokenizer_removes_punctuation_and_capitals(converted: Convert, slow: Any, text: str) -> None:
-    with parity.opened(converted("siglip").folder, "f32") as embedder:
-        ids = embedder.lanes["text"].preparer.prepare(text, Wanted()).arrays["input_ids"]
+    (ids,) = converted("siglip").prepared("text", "input_ids", [text])
     assert ids.tolist() == slow(text, truncation=True)["input_ids"]
 
 
@@ -128,8 +127,7 @@ def test_the_compiled_table_of_characters(checkpoint: Checkpoint) -> None:
 
 def test_texts_that_are_cut_keep_their_end_token(converted: Convert) -> None:
     made = converted(SIGLIP_2)
-    with parity.opened(made.folder, "f32") as embedder:
-        ids = embedder.lanes["text"].preparer.prepare("one two three " * 60, Wanted()).arrays["input_ids"]
+    (ids,) = made.prepared("text", "input_ids", ["one two three " * 60])
     end = served_tokenizer(made).token_to_id("<eos>")
     assert len(ids) == CONTEXT
     assert ids[-1] == end
@@ -144,8 +142,7 @@ def test_pictures_are_squashed(converted: Convert, size: tuple[int, int]) -> Non
     assert (spec.resize, spec.height, spec.width, spec.interpolation) == ("squash", 48, 48, "bilinear")
     data = drawings.scene_file(*size)
     expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB").resize((48, 48), Image.Resampling.BILINEAR))
-    with parity.opened(made.folder, "f32") as embedder:
-        pixels = embedder.lanes["image"].preparer.prepare(data, Wanted()).arrays["pixels"]
+    (pixels,) = made.prepared("image", "pixels", [data])
     assert np.array_equal(pixels, expected)
 
 

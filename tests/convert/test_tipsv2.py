@@ -95,9 +95,8 @@ def test_texts_are_in_lower_case_and_cut_at_64_tokens(converted: Convert) -> Non
     made = converted(TIPS)
     served = served_tokenizer(made)
     assert served.encode("A Photo of a CAT").ids == served.encode("a photo of a cat").ids
-    with parity.opened(made.folder, "f32") as embedder:
-        prepared = embedder.lanes["text"].preparer.prepare("one two three four " * 40, Wanted())
-    assert prepared.tokens == CONTEXT
+    (ids,) = made.prepared("text", "input_ids", ["one two three four " * 40])
+    assert len(ids) == CONTEXT
 
 
 def test_token_ids_are_those_of_the_vocabulary(converted: Convert) -> None:
@@ -127,11 +126,9 @@ def test_pictures_are_squashed_as_the_authors_transforms_do_it(converted: Conver
     assert (spec.resize, spec.height, spec.width, spec.interpolation) == ("squash", EDGE, EDGE, "bilinear")
     authors = transforms.Compose([transforms.Resize((EDGE, EDGE)), transforms.ToTensor()])
     library = Tipsv2ImageProcessor(size={"height": EDGE, "width": EDGE})
-    for size in SIZES:
-        file = drawings.scene_file(*size)
+    files = [drawings.scene_file(*size) for size in SIZES]
+    for file, pixels in zip(files, made.prepared("image", "pixels", files), strict=True):
         picture = Image.open(io.BytesIO(file))
-        with parity.opened(made.folder, "f32") as embedder:
-            pixels = embedder.lanes["image"].preparer.prepare(file, Wanted()).arrays["pixels"]
         channels_first = np.moveaxis(pixels, -1, 0) / np.float32(255)
         assert channels_first == pytest.approx(authors(picture).numpy(), abs=1e-6)
         assert channels_first == pytest.approx(library(picture).pixel_values[0].numpy(), abs=1.01 / 255)
