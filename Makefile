@@ -20,8 +20,8 @@ install := -m pip install --quiet --disable-pip-version-check
 lock := $(FULL)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --custom-compile-command "make lock"
 
-.PHONY: help serve convert test test-models check format bench images test-images test-container test-buildah test-chart e2e e2e-all e2e-compose e2e-k8s \
-  lock train-demo clean
+.PHONY: help serve convert test test-models check format bench images test-images test-container test-buildah \
+  test-chart e2e e2e-all e2e-compose e2e-k8s lock train-demo clean
 
 help:  ## This list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 REAL_SIZES: dict[str, str] = {
     "bge-large-en-v1.5": "text_layouts:bge_large",
     "bge-m3": "bge_m3_layouts:bge_m3_real",
+    "blip2-itm-vit-g": "blip2_layouts:blip2_itm_vit_g",
     "clip-vit-b-16": "catalogue_layouts:openai_vit_b16",
     "cn-clip-vit-b-16": "chinese_clip_layouts:cn_clip_vit_b_16",
     "facebook-metaclip-2-worldwide-b32-384": "clip_layouts:metaclip_2_worldwide_b32_384",
@@ -22,10 +23,12 @@ REAL_SIZES: dict[str, str] = {
     "jina-embeddings-v3": "jina_v3_layouts:jina_v3_real",
     "mobileclip_s0": "mobileclip_layouts:mobileclip_s0_real_size",
     "mobileclip_s1": "catalogue_layouts:mobileclip_s1_real_size",
+    "ModernVBERT-modernvbert-embed": "modernvbert_layouts:modernvbert_embed",
     "openai-clip-vit-base-patch32": "clip_layouts:clip_vit_b32",
     "pe-core-b-16": "catalogue_layouts:pe_core_real_size",
     "qwen3-embedding-0.6b": "text_layouts:qwen3_embedding_06b",
     "qwen3-embedding-4b": "text_layouts:qwen3_embedding_4b",
+    "sentence-transformers-clip-ViT-B-32-multilingual-v1": "pipeline_layouts:multilingual_clip_vit_b32",
     "siglip2-vit-b-16": "catalogue_layouts:siglip2_base_patch16_224",
     "tipsv2-b14": "tipsv2_layouts:tipsv2_b14",
 }

@@ -14,17 +14,19 @@ from tests.models import measured, real_sizes
 
 @pytest.mark.timeout(1800)
 def test_a_real_size_model_is_converted(tag: str, tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    weights = pytestconfig.getoption("weights")
+    stored = ["--weights", weights] if weights else []
     source, target = real_sizes.write(tag, tmp_path / "checkpoint"), tmp_path / "model"
     try:
-        record = measured.convert(tag, source, target)
+        record = measured.convert(tag, source, target, *stored)
         read, promised = manifests.read(target), recipe.read(tag)
     finally:
         # Several of them would fill a disk.
         shutil.rmtree(tmp_path)
     assert (read.tag, read.dimensions) == (tag, promised.dimensions)
     if tag in real_sizes.SIXTEEN_BITS:
-        # Here it was 1.9 times the checkpoint; with a copy in float32 it would be more than 3.
-        assert record.peak_bytes < 2.5 * record.checkpoint_bytes
+        # With a copy in float32 it would be more than three times the checkpoint.
+        assert record.peak_bytes < 2 * record.checkpoint_bytes
     assert set(record.speed) == set(promised.modalities or read.modalities)
     print(record)
     if pytestconfig.getoption("keep_records"):
