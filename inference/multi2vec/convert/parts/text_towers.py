@@ -6,7 +6,7 @@ The tower is made of the encoder and of modules that are read one by one; the re
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ from multi2vec.engine.rows import Array, Row
 from multi2vec.specs import Prompt, TextSpec
 
 EXAMPLE = "a photo of a cat"
-TOGETHER = 1024
 PLACES = ("{text}", "{task}")
 
 
@@ -131,14 +130,12 @@ class Texts:
             return np.asarray(self.pipeline(features)["sentence_embedding"])
 
 
-def same_length(ids: Sequence[Array]) -> Iterator[list[int]]:
-    """The places of rows that are equally long, `TOGETHER` tokens or one row at a time."""
+def same_length(ids: Sequence[Array]) -> Iterable[list[int]]:
+    """The places of rows that are equally long."""
     by_length: dict[int, list[int]] = {}
     for place, row in enumerate(ids):
         by_length.setdefault(len(row), []).append(place)
-    for length, places in by_length.items():
-        most = max(1, TOGETHER // max(1, length))
-        yield from (places[start : start + most] for start in range(0, len(places), most))
+    return by_length.values()
 
 
 @dataclass(frozen=True)
