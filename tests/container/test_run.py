@@ -19,7 +19,6 @@ from tests.container.images import DEMO, RANDOM
 
 # As `ready` demands at least; bf16 of a CPU costs something.
 SMALLEST_COSINE = 0.999
-START_SECONDS = 3.0
 
 
 def cosine(one: list[float], other: tuple[float, ...]) -> float:
@@ -106,8 +105,8 @@ class TestStart:
             with running(image, wait=False) as container:
                 seconds.append(container.wait_ready())
         figure(f"{image}: start to ready {min(seconds):.2f} s (of {', '.join(f'{each:.2f}' for each in seconds)})")
-        # Other load on the machine only adds time, so the shortest start is compared.
-        assert min(seconds) <= START_SECONDS
+        # What it takes differs between machines; what the image asks of its user's must hold on all.
+        assert max(seconds) <= inspect(image, "image")["Config"]["Healthcheck"]["StartPeriod"] / 1e9
 
     def test_a_volume_keeps_the_compiled_model(self, figure: Figure) -> None:
         volume = docker("volume", "create")
