@@ -12,7 +12,7 @@ from typing import Any
 
 from multi2vec.convert import catalogue
 from multi2vec.convert import recipe as recipes
-from multi2vec.convert.recipe import Recipe
+from multi2vec.convert.recipe import Published, Recipe
 
 ROOT = Path(__file__).parents[2]
 RECORDS = ROOT / "docs" / "models.json"
@@ -43,7 +43,7 @@ Converted here, at real size but with random weights, which changes neither time
 be had where this is measured. `smallest cosine` is that of any text or picture to the original library's vector, with
 float32 and with bfloat16 arithmetic. Speed is that of the model in one process without HTTP: items one at a time, and
 all of a few in one call. Peak memory is that of the conversion without the pages of mapped files, which the system
-drops when it needs them.
+drops when it needs them. `published` repeats the figures from above.
 """
 
 LARGE = """\
@@ -66,7 +66,7 @@ def page(records: Sequence[Mapping[str, Any]], read: Sequence[Recipe]) -> str:
     """The whole page."""
     parts = [INTRODUCTION, *_published(read)]
     if records:
-        parts += [COSTS, "\n".join(_costs(records)) + "\n", *_machines(records), LARGE]
+        parts += [COSTS, "\n".join(_costs(records, read)) + "\n", *_machines(records), LARGE]
     return "\n".join(parts)
 
 
@@ -96,11 +96,12 @@ def _figures(chosen: Sequence[Recipe]) -> Iterator[str]:
     yield from (f"{number}. {source}" for number, source in enumerate(sources, 1))
 
 
-def _costs(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def _costs(records: Iterable[Mapping[str, Any]], read: Sequence[Recipe]) -> Iterator[str]:
+    published = {each.tag: _beside(each.published) for each in read if each.published}
     columns = ["model", "weights", "folder, MB", "smallest cosine, f32", "bf16", "texts/s", "pictures/s",
-               "conversion, s", "peak memory, GB"]  # fmt: skip
+               "conversion, s", "peak memory, GB", "published"]  # fmt: skip
     yield _row(columns)
-    yield _row(["---", "---", *["---:"] * (len(columns) - 2)])
+    yield _row(["---", "---", *["---:"] * (len(columns) - 3), "---"])
     for each in records:
         parity, speed = each["parity"], each["speed"]
         yield _row(
@@ -114,8 +115,14 @@ def _costs(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
                 _rates(speed.get("image")),
                 f"{each['conversion_seconds']:,.0f}",
                 f"{each['peak_bytes'] / 1e9:.1f}",
+                published.get(each["tag"], ""),
             ]
         )
+
+
+def _beside(published: Published) -> str:
+    """The figures in one cell."""
+    return "; ".join(f"{name} {figure:g}" for name, figure in published.figures.items())
 
 
 def _machines(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
