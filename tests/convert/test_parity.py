@@ -17,7 +17,7 @@ from multi2vec import manifest
 from multi2vec.convert import families, parity, pipeline, recipe, samples
 from multi2vec.convert.errors import ParityError
 from multi2vec.convert.model import Model, Scaling
-from multi2vec.convert.originals import TASK, readings
+from multi2vec.convert.originals import TASK, readings, spread
 from multi2vec.engine.rows import Array
 from multi2vec.specs import Prompt, TextSpec
 from tests.convert.conftest import only, quiet
@@ -226,3 +226,11 @@ def test_every_prompt_is_a_reading() -> None:
     assert [each.for_original("cat") for each in found[:3]] == ["query: cat", "cat", "find: cat"]
     assert found[3].for_original("cat") == f"{TASK}: cat"
     assert found[3].wanted.task == TASK
+
+
+def test_of_large_items_a_few_of_all_sizes_are_compared() -> None:
+    sizes = [17, 5, 9, 17, 13, 17, 3, 13]
+    assert spread(sizes, int, None) == spread(sizes, int, 94) == sizes
+    assert spread(sizes, int, 93) == [3, 5, 9, 13, 17, 17, 17]
+    assert spread(sizes, int, 40) == [3, 13, 17]
+    assert spread(sizes, int, 1) == [3]

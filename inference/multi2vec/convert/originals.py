@@ -6,11 +6,12 @@ Apart from the comparison of rows, so that the original and our towers are never
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 from rich.console import Console
 
 from multi2vec import manifest
@@ -25,6 +26,8 @@ from multi2vec.engine.rows import Array, Row
 from multi2vec.engine.wanted import Wanted
 from multi2vec.engine.work import Limits
 from multi2vec.specs import DENSE, Modality, Prompt, word
+
+Item = TypeVar("Item")
 
 # Whole vectors cover the towers and the prompts too; alone, a few of each tell which stage is to blame.
 FEW_SAMPLES = 8
@@ -115,6 +118,17 @@ def batches(sizes: Sequence[int], items: int, padded: int | None) -> Iterator[li
         yield batch
 
 
+def spread(items: Sequence[Item], size: Callable[[Item], int], most: int | None) -> list[Item]:
+    """All items where their sizes are together `most` or less, else so many as are so on average: from the smallest to
+    the largest, at even distances."""
+    total = sum(map(size, items))
+    if most is None or total <= most:
+        return list(items)
+    ordered = sorted(items, key=size)
+    count = max(1, most * len(items) // total)
+    return [ordered[round(place)] for place in np.linspace(0, len(items) - 1, count)]
+
+
 @dataclass(frozen=True)
 class _Both:
     """Our preparation of one modality, and the original."""
@@ -145,7 +159,11 @@ class _Both:
             kept.append((sample, own, original))
         self.report.stages += [*stages.values(), *([failed] if failed.faults else [])]
         self._note_differences(stages)
-        bounded = [each for each in kept if each[1].size <= LONGEST]
+        bounded = spread(
+            [each for each in kept if each[1].size <= LONGEST],
+            lambda each: each[1].size,
+            samples.SAMPLES[self.modality].most,
+        )
         if not reading.name and len(bounded) < len(kept):
             self.report.parity.setdefault("inputs_only", {})[self.modality] = len(kept) - len(bounded)
         return self._with_rows(reading, bounded[:FEW_SAMPLES] if reading.name else bounded)
