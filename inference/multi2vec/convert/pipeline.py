@@ -16,7 +16,7 @@ from multi2vec.convert.recipe import Recipe
 from multi2vec.engine.floors import COMPRESSED
 from multi2vec.engine.rows import Row
 from multi2vec.manifest import Example, Manifest, Stored
-from multi2vec.specs import DENSE, PictureSpec, Modality
+from multi2vec.specs import DENSE, Modality, PictureSpec
 
 # How far another machine's float32 may be from this one's, as a cosine.
 MARGIN = 0.001
