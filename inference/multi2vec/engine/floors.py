@@ -5,7 +5,6 @@ Standard library only.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -25,8 +24,12 @@ class Floor:
     length: float
 
 
-# By precision of the arithmetic, for weights in 32 and in 16 bits.
-ARITHMETIC: Mapping[str, Floor] = {"f32": Floor(0.9999, 0.002), "bf16": Floor(0.999, 0.02), "f16": Floor(0.999, 0.02)}
+# By kind of output and precision of the arithmetic, for weights in 32 and in 16 bits.
+ARITHMETIC: Mapping[Kind, Mapping[str, Floor]] = {
+    "dense": {"f32": Floor(0.9999, 0.002), "bf16": Floor(0.999, 0.02), "f16": Floor(0.999, 0.02)},
+    "tokens": {"f32": Floor(0.9999, 0.002), "bf16": Floor(0.999, 0.02), "f16": Floor(0.999, 0.02)},
+    "sparse": {"f32": Floor(0.9999, 0.002), "bf16": Floor(0.999, 0.02), "f16": Floor(0.999, 0.02)},
+}
 
 # For compressed weights in f32, where a recipe does not say otherwise. What they cost depends on the model: the
 # smaller, the more. all-MiniLM-L6-v2, a small one, has over some 270 texts a smallest cosine of 0.998 in int8 and of
@@ -40,17 +43,9 @@ def floor(kind: Kind, arithmetic: str, stored: Stored = "fp16", own: float | Non
     What arithmetic and compressed weights cost adds up. `own` is the recipe's cosine for compressed weights, instead of
     the usual one; there is none for others.
     """
-    exact = ARITHMETIC[arithmetic]
-    if stored in COMPRESSED:
-        usual = COMPRESSED[stored]
-        lost = ARITHMETIC["f32"].cosine - exact.cosine
-        cosine = round((usual.cosine if own is None else own) - lost, 6)
-        exact = Floor(cosine, round(usual.length + exact.length, 6))
-    return _of_weights(exact.cosine) if kind == "sparse" else exact
-
-
-def _of_weights(cosine: float) -> Floor:
-    """A weight is the projection of a token's state. States that are at this cosine to the original's differ from them
-    by sqrt(2 - 2 * cosine) of their length, and so may the weights: as shares of a few small weights that is more than
-    what changes in the length of a state."""
-    return Floor(cosine, round(math.sqrt(2 - 2 * cosine), 4))
+    exact = ARITHMETIC[kind][arithmetic]
+    if stored not in COMPRESSED:
+        return exact
+    usual = COMPRESSED[stored]
+    lost = ARITHMETIC[kind]["f32"].cosine - exact.cosine
+    return Floor(round((usual.cosine if own is None else own) - lost, 6), round(usual.length + exact.length, 6))
