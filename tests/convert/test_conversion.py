@@ -25,7 +25,6 @@ from multi2vec.convert.model import Lazy, Model
 from multi2vec.engine import proof
 from multi2vec.engine.embedder import Embedder
 from multi2vec.engine.wanted import Wanted
-from multi2vec.specs import Modality
 from tests import checkpoints
 from tests.convert.conftest import Converted, quiet
 from tests.convert.layouts import LAYOUTS
@@ -78,21 +77,15 @@ def test_nothing_in_the_folder_tells_where_it_was_made(converted: Convert, layou
         assert not re.search(r'"/(tmp|home|root|work|usr)/', text)
 
 
-def in_tiles(read: manifest.Manifest, modality: Modality) -> bool:
-    """Whether an item is as much work as a score of others."""
-    return bool(getattr(read.spec(modality), "tiles", None))
-
-
 @every_layout
 def test_the_figures_are_in_the_manifest(converted: Convert, layout: str) -> None:
-    read = converted(layout).manifest
-    figures = read.parity
+    figures = converted(layout).manifest.parity
     inputs = LAYOUTS[layout].inputs
     inputs_only = figures.get("inputs_only", {})
     for modality in inputs:
         whole = figures["samples"][modality]
         assert whole + inputs_only.get(modality, 0) == len(samples.SAMPLES[modality].all())
-        assert whole >= (3 if in_tiles(read, modality) else 0.9 * len(samples.SAMPLES[modality].all()))
+        assert whole >= 0.9 * len(samples.SAMPLES[modality].all())
     assert figures["preparation"] == {modality: dict.fromkeys(names, 0) for modality, names in inputs.items()}
     for modality in inputs:
         assert figures["f32"][modality]["dense"]["smallest_cosine"] >= 0.9999
@@ -132,9 +125,7 @@ def test_tower_and_reference_do_not_share_weights(loaded: Callable[[str], Model]
 def test_the_examples_prove_the_folder(converted: Convert, layout: str) -> None:
     made = converted(layout)
     assert [example.modality for example in made.manifest.examples] == [
-        modality
-        for modality in LAYOUTS[layout].inputs
-        for _ in samples.SAMPLES[modality].examples()[: 1 if in_tiles(made.manifest, modality) else None]
+        modality for modality in LAYOUTS[layout].inputs for _ in samples.SAMPLES[modality].examples()
     ]
     with served(made) as embedder:
         asyncio.run(proof.prove(embedder))

@@ -230,7 +230,8 @@ def test_every_prompt_is_a_reading() -> None:
 
 def test_of_large_items_a_few_of_all_sizes_are_compared() -> None:
     sizes = [17, 5, 9, 17, 13, 17, 3, 13]
-    assert spread(sizes, int, None) == spread(sizes, int, 94) == sizes
-    assert spread(sizes, int, 93) == [3, 5, 9, 13, 17, 17, 17]
-    assert spread(sizes, int, 40) == [3, 13, 17]
-    assert spread(sizes, int, 1) == [3]
+    assert spread(sizes, 94) == [*range(8)]
+    assert [sizes[place] for place in spread(sizes, 93)] == [3, 5, 9, 13, 17, 17, 17]
+    assert [sizes[place] for place in spread(sizes, 40)] == [3, 13, 17]
+    assert [sizes[place] for place in spread(sizes, 1)] == [3]
+    assert spread([], 1) == []

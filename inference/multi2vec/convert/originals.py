@@ -6,10 +6,10 @@ Apart from the comparison of rows, so that the original and our towers are never
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -27,13 +27,15 @@ from multi2vec.engine.wanted import Wanted
 from multi2vec.engine.work import Limits
 from multi2vec.specs import DENSE, Modality, Prompt, word
 
-Item = TypeVar("Item")
-
 # Whole vectors cover the towers and the prompts too; alone, a few of each tell which stage is to blame.
 FEW_SAMPLES = 8
 # Of longer items (in tokens) only the inputs are compared: on the longest texts that some models take, the original
 # would run for hours and need tens of gigabytes.
 LONGEST = 2048
+# Of items that are together larger than this (in bytes of what the tower takes) vectors of a few are compared, and of
+# the examples fewer are kept: a picture of many tiles takes half a minute. 38 whole pictures of 512 px are 30 MB.
+MOST_BYTES = 100_000_000
+MOST_EXAMPLE_BYTES = 12_500_000
 # For prompts with a place for a task. The braces must stay as they are.
 TASK = "find the {text} that answers"
 
@@ -118,15 +120,20 @@ def batches(sizes: Sequence[int], items: int, padded: int | None) -> Iterator[li
         yield batch
 
 
-def spread(items: Sequence[Item], size: Callable[[Item], int], most: int | None) -> list[Item]:
-    """All items where their sizes are together `most` or less, else so many as are so on average: from the smallest to
-    the largest, at even distances."""
-    total = sum(map(size, items))
-    if most is None or total <= most:
-        return list(items)
-    ordered = sorted(items, key=size)
-    count = max(1, most * len(items) // total)
-    return [ordered[round(place)] for place in np.linspace(0, len(items) - 1, count)]
+def size(arrays: Mapping[str, Array]) -> int:
+    """Bytes of a prepared item."""
+    return sum(each.nbytes for each in arrays.values())
+
+
+def spread(sizes: Sequence[int], most: int) -> list[int]:
+    """The places of all items where they are together `most` or less, else of so many as are so on average (at least
+    one): from the smallest to the largest, at even distances."""
+    total = sum(sizes)
+    if total <= most:
+        return list(range(len(sizes)))
+    ordered = sorted(range(len(sizes)), key=lambda each: sizes[each])
+    count = max(1, most * len(sizes) // total)
+    return [ordered[round(place)] for place in np.linspace(0, len(sizes) - 1, count)]
 
 
 @dataclass(frozen=True)
@@ -159,11 +166,8 @@ class _Both:
             kept.append((sample, own, original))
         self.report.stages += [*stages.values(), *([failed] if failed.faults else [])]
         self._note_differences(stages)
-        bounded = spread(
-            [each for each in kept if each[1].size <= LONGEST],
-            lambda each: each[1].size,
-            samples.SAMPLES[self.modality].most,
-        )
+        bounded = [each for each in kept if each[1].size <= LONGEST]
+        bounded = [bounded[place] for place in spread([size(own.arrays) for _, own, _ in bounded], MOST_BYTES)]
         if not reading.name and len(bounded) < len(kept):
             self.report.parity.setdefault("inputs_only", {})[self.modality] = len(kept) - len(bounded)
         return self._with_rows(reading, bounded[:FEW_SAMPLES] if reading.name else bounded)

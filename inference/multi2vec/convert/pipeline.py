@@ -16,7 +16,7 @@ from multi2vec.convert.recipe import Recipe
 from multi2vec.engine.floors import COMPRESSED
 from multi2vec.engine.rows import Row
 from multi2vec.manifest import Example, Manifest, Stored
-from multi2vec.specs import DENSE, Modality, PictureSpec
+from multi2vec.specs import DENSE, Modality
 
 # How far another machine's float32 may be from this one's, as a cosine.
 MARGIN = 0.001
@@ -81,10 +81,10 @@ def examples(model: Model) -> tuple[Example, ...]:
 def _examples(modality: Modality, part: Part) -> list[Example]:
     chosen = samples.SAMPLES[modality]
     items = list(chosen.examples())
-    if isinstance(part.spec, PictureSpec) and part.spec.tiles:
-        # Every start proves itself with them, and a picture in tiles takes as long as many others.
-        items = items[:1]
     default = originals.readings(part.spec)[0]
+    # Every start proves itself with them.
+    sizes = [originals.size(part.reference.prepare(default.for_original(item))) for item in items]
+    items = [items[place] for place in originals.spread(sizes, originals.MOST_EXAMPLE_BYTES)]
     rows = part.reference.rows([default.for_original(item) for item in items])[DENSE]
     return [Example(modality, chosen.content(item), _digits(row)) for item, row in zip(items, rows, strict=True)]
 

@@ -105,15 +105,13 @@ class Samples:
     """One modality's inputs.
 
     `all` are compared, `examples` go into the manifest with the original's vectors; `content` is how one stands there.
-    The original library gets `batch` at a time. Vectors are compared of items whose sizes in a batch are together
-    `most` or less.
+    The original library gets `batch` at a time.
     """
 
     all: Callable[[], Sequence[Sample]]
     examples: Callable[[], Sequence[Any]]
     content: Callable[[Any], str]
     batch: int
-    most: int | None = None
 
 
 def texts() -> list[Sample]:
@@ -136,5 +134,5 @@ def picture_examples() -> list[bytes]:
 
 SAMPLES: dict[Modality, Samples] = {
     "text": Samples(texts, lambda: EXAMPLE_TEXTS, str, batch=16),
-    "image": Samples(pictures, picture_examples, lambda data: base64.b64encode(data).decode(), batch=4, most=64),
+    "image": Samples(pictures, picture_examples, lambda data: base64.b64encode(data).decode(), batch=4),
 }
