@@ -12,7 +12,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import Idefics3ImageProcessorPil, ModernVBertConfig, ModernVBertModel, PreTrainedTokenizerFast
 
 from multi2vec.convert.samples import TEXTS
-from tests.checkpoints.common import change_json, spread
+from tests.checkpoints.common import DEEP_GAIN, GAIN, change_json, spread
 
 SMALL_TEXT = {
     "hidden_size": 64,
@@ -42,6 +42,7 @@ def modernvbert(
     vision: dict[str, Any] = SMALL_VISION,
     factor: int = SMALL_FACTOR,
     longest: int = 96,
+    gain: float = GAIN,
 ) -> Path:
     """A ModernVBERT; the defaults make a small one, with up to 2×2 tiles of 48 px and the whole picture."""
     torch.manual_seed(0)
@@ -62,7 +63,7 @@ def modernvbert(
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
         pixel_shuffle_factor=factor,
     )
-    model = spread(ModernVBertModel(config))
+    model = spread(ModernVBertModel(config), gain=gain)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     Idefics3ImageProcessorPil(
@@ -134,4 +135,4 @@ def modernvbert_embed(folder: Path) -> Path:
         "image_size": 512,
         "patch_size": 16,
     }
-    return modernvbert(folder, text=text, vision=vision, factor=4, longest=2048)
+    return modernvbert(folder, text=text, vision=vision, factor=4, longest=2048, gain=DEEP_GAIN)

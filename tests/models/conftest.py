@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.models.real_sizes import CHOSEN, REAL_SIZES
+from tests.models.real_sizes import CHOSEN, REAL_SIZES, SECONDS
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -18,8 +18,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test per model."""
+    """One test per model, which may take half an hour, or longer where that is known."""
     if "tag" in metafunc.fixturenames:
         wanted = metafunc.config.getoption("models")
         lists = {"chosen": CHOSEN, "all": tuple(REAL_SIZES)}
-        metafunc.parametrize("tag", lists.get(wanted, wanted.split(",")))
+        chosen = lists.get(wanted, wanted.split(","))
+        limits = [pytest.mark.timeout(SECONDS.get(tag, 1800)) for tag in chosen]
+        metafunc.parametrize("tag", [pytest.param(tag, marks=limit) for tag, limit in zip(chosen, limits, strict=True)])

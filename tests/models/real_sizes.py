@@ -42,6 +42,9 @@ CHOSEN: tuple[str, ...] = (
     "siglip2-vit-b-16",
 )
 
+# How long those may take that need more than half an hour on two cores.
+SECONDS: dict[str, int] = {"qwen3-embedding-4b": 5400}
+
 # Those whose conversion must do without a copy in float32.
 SIXTEEN_BITS: tuple[str, ...] = ("qwen3-embedding-0.6b", "qwen3-embedding-4b")
 

@@ -12,8 +12,6 @@ from multi2vec.convert import recipe
 from tests.models import measured, real_sizes
 
 
-# The largest take most of an hour on two cores.
-@pytest.mark.timeout(5400)
 def test_a_real_size_model_is_converted(tag: str, tmp_path: Path, pytestconfig: pytest.Config) -> None:
     weights = pytestconfig.getoption("weights")
     stored = ["--weights", weights] if weights else []
