@@ -23,5 +23,5 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         wanted = metafunc.config.getoption("models")
         lists = {"chosen": CHOSEN, "all": tuple(REAL_SIZES)}
         chosen = lists.get(wanted, wanted.split(","))
-        limits = [pytest.mark.timeout(SECONDS.get(tag, 1800)) for tag in chosen]
-        metafunc.parametrize("tag", [pytest.param(tag, marks=limit) for tag, limit in zip(chosen, limits, strict=True)])
+        limited = [pytest.param(tag, marks=pytest.mark.timeout(SECONDS.get(tag, 1800))) for tag in chosen]
+        metafunc.parametrize("tag", limited)
