@@ -93,10 +93,10 @@ def test_the_reference_is_what_open_clip_loads(loaded: Load, checkpoint: Checkpo
     for part in loaded(layout).parts.values():
         reference: Any = part.reference
         exported = set(part.tower.module.modules())
-        assert exported.isdisjoint(reference.original.model.modules())
-        assert type(reference.original.model) in (open_clip.CLIP, open_clip.CustomTextCLIP)
-    texts, pictures = (loaded(layout).parts[modality].reference.original for modality in ("text", "image"))  # type: ignore[attr-defined]
-    assert texts.model is pictures.model
+        assert exported.isdisjoint(reference.model.modules())
+        assert type(reference.model) in (open_clip.CLIP, open_clip.CustomTextCLIP)
+    texts, pictures = (loaded(layout).parts[modality].reference for modality in ("text", "image"))
+    assert texts.model is pictures.model  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("layout", FIXED)

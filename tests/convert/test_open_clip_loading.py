@@ -90,7 +90,7 @@ def test_what_the_catalogue_says_of_pictures_and_texts_reaches_the_model(
     assert torch.equal(*(each.preprocess(Image.open(io.BytesIO(picture))) for each in (found, expected)))
     text = "A photo of two CATS, one of them grey!"
     assert torch.equal(found.tokenizer([text]), expected.tokenizer([text]))
-    weights.check_equal(found.model.state_dict(), expected.original().state_dict(), layout)
+    weights.check_equal(found.model.state_dict(), expected.original.state_dict(), layout)
 
 
 def test_the_activation_is_the_catalogue_s(tmp_path: Path, checkpoint: Checkpoint) -> None:

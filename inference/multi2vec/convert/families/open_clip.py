@@ -21,7 +21,7 @@ import torch
 
 from multi2vec.convert import checkpoint, options, references
 from multi2vec.convert.errors import SourceError, reading
-from multi2vec.convert.model import Lazy, Model, Part, Scaling, Tower, dense, measured_dimensions, pixel_inputs
+from multi2vec.convert.model import Model, Part, Scaling, Tower, dense, measured_dimensions, pixel_inputs
 from multi2vec.convert.parts import open_clip_loading
 from multi2vec.convert.parts.open_clip_loading import Loaded
 from multi2vec.convert.parts.open_clip_texts import text_part
@@ -67,7 +67,7 @@ def load(recipe: Recipe, source: Path | None) -> Model:
 
 def picture_part(loaded: Loaded, recipe: Recipe) -> Part:
     """Everything about pictures."""
-    settings = loaded.settings
+    settings = loaded.original.visual.preprocess_cfg
     own = own_picture_spec(settings)
     spec = options.picture_spec(own, recipe)
     module, example = reparameterised(loaded.model.visual), torch.zeros(2, 3, spec.height, spec.width)
@@ -78,8 +78,7 @@ def picture_part(loaded: Loaded, recipe: Recipe) -> Part:
         outputs=dense(measured_dimensions(module, [example])),
         scaling=Scaling(tuple(settings["mean"]), tuple(settings["std"])),
     )
-    opener = references.opener(own, recipe)
-    return Part(spec, tower, Lazy(lambda: Pictures(loaded.original(), loaded.preprocess, opener)))
+    return Part(spec, tower, Pictures(loaded.original, loaded.preprocess, references.opener(own, recipe)))
 
 
 def own_picture_spec(settings: dict[str, Any]) -> PictureSpec:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import open_clip
 from open_clip import factory
@@ -14,31 +14,25 @@ from open_clip import tokenizer as tokenizers
 from open_clip.model import CLIP, CustomTextCLIP, convert_to_custom_text_state_dict
 from open_clip.pretrained import download_pretrained_from_hf
 
+from multi2vec import manifest
 from multi2vec.convert import checkpoint, checksums, weights
 from multi2vec.convert.checkpoint import Checkpoint
 from multi2vec.convert.errors import SourceError
 from multi2vec.convert.recipe import OpenClipSource
-from multi2vec.convert.references import Shared
-from multi2vec.manifest import Source
 
 # open_clip takes it out of a checkpoint itself: transformers had it as a weight once.
 IGNORABLE = "text.transformer.embeddings.position_ids"
 
 
-OpenClip: TypeAlias = CLIP | CustomTextCLIP
-
-
 @dataclass(frozen=True)
 class Loaded:
-    """`model` is exported. `original` is what open_clip itself makes of the same checkpoint; `preprocess` are its
-    transforms, and `settings` what they are made of."""
+    """`model` is exported; `original` and `preprocess` are what open_clip itself makes of the same checkpoint."""
 
-    model: OpenClip
-    original: Shared[OpenClip]
+    model: CLIP | CustomTextCLIP
+    original: CLIP | CustomTextCLIP
     preprocess: Any
-    settings: dict[str, Any]
     tokenizer: Any
-    sources: tuple[Source, ...]
+    sources: tuple[manifest.Source, ...]
 
 
 def from_hub(wanted: OpenClipSource) -> Loaded:
@@ -56,39 +50,29 @@ def from_hub(wanted: OpenClipSource) -> Loaded:
     path = Path(checkpoint.asking_hub(repository, wanted.revision, ask))
     checksums.verify(path.parent)
     # The hub's cache names a snapshot's folder after its commit.
-    sources = [Source(f"{repository} (open_clip {wanted.name})", path.parent.name)]
+    sources = [manifest.Source(f"{repository} (open_clip {wanted.name})", path.parent.name)]
     tokenizer, overrides, text_sources = text_from_hub(wanted, repository, path.parent.name)
     sources += text_sources
     # From a file, open_clip knows nothing of the entry: neither how pictures are prepared nor the activation.
     overrides["force_quick_gelu"] = uses_quick_gelu(wanted)
     settings = {f"image_{name}": entry.get(name) for name in ("mean", "std", "interpolation", "resize_mode")}
-
-    def load() -> tuple[OpenClip, Any]:
-        model, _, preprocess = open_clip.create_model_and_transforms(
-            wanted.architecture, str(path), **settings, **overrides
-        )
-        return model, preprocess
-
-    return twice(load, load_strictly(wanted.architecture, path, overrides), tokenizer, sources)
+    model = load_strictly(wanted.architecture, path, overrides)
+    original, _, preprocess = open_clip.create_model_and_transforms(
+        wanted.architecture, str(path), **settings, **overrides
+    )
+    return Loaded(model, original.eval().requires_grad_(False), preprocess, tokenizer, tuple(sources))
 
 
-def twice(load: Callable[[], tuple[OpenClip, Any]], model: OpenClip, tokenizer: Any, sources: list[Source]) -> Loaded:
-    """The strictly loaded model, and how open_clip loads it with its transforms. Its model is let go, to be loaded
-    again when it is asked for."""
-    original, preprocess = load()
-    settings: dict[str, Any] = original.visual.preprocess_cfg
-    shared: Shared[OpenClip] = Shared(lambda: load()[0].eval().requires_grad_(False))
-    return Loaded(model, shared, preprocess, settings, tokenizer, tuple(sources))
-
-
-def text_from_hub(wanted: OpenClipSource, repository: str, commit: str) -> tuple[Any, dict[str, Any], list[Source]]:
+def text_from_hub(
+    wanted: OpenClipSource, repository: str, commit: str
+) -> tuple[Any, dict[str, Any], list[manifest.Source]]:
     """The tokenizer, what the model's creation must be told of the text tower, and where else than the model's
     `repository` at that commit it came from."""
     text = open_clip.get_model_config(wanted.architecture)["text_cfg"]
     described = text.get("hf_model_name") or text.get("hf_tokenizer_name")
     if not described:
         return open_clip.get_tokenizer(wanted.architecture), {}, []
-    sources: list[Source] = []
+    sources: list[manifest.Source] = []
     if described == repository:
         folder = checkpoint.fetch(repository, commit, ["config.json", *checkpoint.TOKENIZERS])
     else:
@@ -104,7 +88,7 @@ def text_from_hub(wanted: OpenClipSource, repository: str, commit: str) -> tuple
 def from_folder(wanted: OpenClipSource, folder: Path) -> Loaded:
     """From a folder as open_clip writes it for the hub."""
     name = f"local-dir:{folder}"
-    sources = [Source(f"open_clip {wanted.name} (local folder)")]
+    sources = [manifest.Source(f"open_clip {wanted.name} (local folder)")]
     config = open_clip.get_model_config(name)
     check_activation(wanted, config, folder)
     text = config["text_cfg"]
@@ -119,12 +103,10 @@ def from_folder(wanted: OpenClipSource, folder: Path) -> Loaded:
     path = factory._find_checkpoint_in_dir(folder)
     if path is None:
         raise SourceError(f"{folder} cannot be read as a model of open_clip: it has no weights")
-
-    def load() -> tuple[OpenClip, Any]:
-        model, preprocess = open_clip.create_model_from_pretrained(name, **overrides)
-        return model, preprocess
-
-    return twice(load, load_strictly(name, Path(path), overrides), open_clip.get_tokenizer(name), sources)
+    model = load_strictly(name, Path(path), overrides)
+    original, preprocess = open_clip.create_model_from_pretrained(name, **overrides)
+    original.eval().requires_grad_(False)
+    return Loaded(model, original, preprocess, open_clip.get_tokenizer(name), tuple(sources))
 
 
 def uses_quick_gelu(wanted: OpenClipSource) -> bool:
@@ -148,7 +130,7 @@ def check_activation(wanted: OpenClipSource, config: dict[str, Any], folder: Pat
         )
 
 
-def load_strictly(name: str, path: Path, overrides: dict[str, Any]) -> OpenClip:
+def load_strictly(name: str, path: Path, overrides: dict[str, Any]) -> CLIP | CustomTextCLIP:
     """The model, with exactly the checkpoint's tensors: open_clip resizes others.
 
     Raises `SourceError`.
@@ -169,7 +151,7 @@ def text_repository(repository: str, revision: str | None, files: Sequence[str] 
     """The text tower's own repository: its configuration and `files`, never its weights, which are in the model's."""
     checkpoint.warn_unpinned(repository, revision)
     folder = checkpoint.fetch(repository, revision, ["config.json", *files])
-    return Checkpoint(folder, Source(f"{repository} (configuration and tokenizer)", folder.name))
+    return Checkpoint(folder, manifest.Source(f"{repository} (configuration and tokenizer)", folder.name))
 
 
 def hf_tokenizer(text: dict[str, Any], folder: Path) -> Any:

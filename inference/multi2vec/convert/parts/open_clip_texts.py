@@ -21,7 +21,7 @@ from open_clip.transformer import TextTransformer, text_global_pool
 
 from multi2vec.convert import options, references
 from multi2vec.convert.errors import SourceError
-from multi2vec.convert.model import Lazy, Part, Tower, dense, measured_dimensions, token_inputs
+from multi2vec.convert.model import Part, Tower, dense, measured_dimensions, token_inputs
 from multi2vec.convert.parts.open_clip_loading import Loaded
 from multi2vec.convert.parts.simple_tokenizer import tokenizer_json
 from multi2vec.convert.recipe import Recipe
@@ -80,7 +80,13 @@ class Texts:
     max_length: int
 
     def prepare(self, item: str) -> Mapping[str, Array]:
-        return {"input_ids": token_ids(self.tokenizer, item, self.max_length)}
+        ids = self.tokenizer([item], context_length=self.max_length)[0].numpy()
+        if isinstance(self.tokenizer, tokenizers.HFTokenizer):
+            (real,) = np.nonzero(ids != padding_id(self.tokenizer))
+        else:
+            # Padding is 0, which is a token too; the last end of text is where the text ends.
+            (real,) = np.nonzero(ids == self.tokenizer.eot_token_id)
+        return {"input_ids": ids[: real.max() + 1]}
 
     def rows(self, items: Sequence[str]) -> Mapping[str, Sequence[Row]]:
         ids = self.tokenizer(list(items), context_length=self.max_length)
@@ -107,27 +113,16 @@ def text_part(loaded: Loaded, recipe: Recipe) -> Part:
     spec = options.text_spec(own, recipe)
     missing = own.max_length - spec.max_length if is_fixed else 0
     module = text if is_hf_tower else own_text_tower(text, tokenizer, missing)
-    reference = Lazy(lambda: Texts(loaded.original(), tokenizer, spec.max_length))
+    reference = Texts(loaded.original, tokenizer, spec.max_length)
     length = spec.max_length if is_fixed else None
     inputs = (TensorSpec("input_ids", "i64", (None, length)),) if is_fixed else token_inputs("input_ids")
-    ids = token_ids(tokenizer, EXAMPLE, spec.max_length)
+    ids = reference.prepare(EXAMPLE)["input_ids"]
     if is_fixed:
         ids = np.pad(ids, (0, spec.max_length - len(ids)), constant_values=spec.pad_id)
     example = torch.from_numpy(np.stack([ids] * 2))
     outputs = dense(measured_dimensions(module, [example]))
     file = serving_tokenizer(tokenizer)
     return Part(spec, Tower(module, inputs, (example,), outputs), reference, {spec.tokenizer: file})
-
-
-def token_ids(tokenizer: Any, text: str, max_length: int) -> Array:
-    """A text's tokens (length), int64, cut at `max_length` and without padding, as open_clip's tokenizer gives them."""
-    ids: Array = tokenizer([text], context_length=max_length)[0].numpy()
-    if isinstance(tokenizer, tokenizers.HFTokenizer):
-        (real,) = np.nonzero(ids != padding_id(tokenizer))
-    else:
-        # Padding is 0, which is a token too; the last end of text is where the text ends.
-        (real,) = np.nonzero(ids == tokenizer.eot_token_id)
-    return ids[: real.max() + 1]
 
 
 def own_text_tower(text: CLIP | TextTransformer, tokenizer: Any, missing: int) -> OwnTextTower:
