@@ -19,7 +19,7 @@ from tests.container.images import DEMO, RANDOM
 
 # As `ready` demands at least; bf16 of a CPU costs something.
 SMALLEST_COSINE = 0.999
-# How long a start may take, as a multiple of what OpenVINO needs for the towers alone: here it was 2 to 3.
+# How long a start may take, as a multiple of what OpenVINO needs for the towers alone: here it was 1.7 to 3.3.
 STARTS = 4.0
 COMPILE = """
 import pathlib

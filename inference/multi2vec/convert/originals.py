@@ -120,7 +120,7 @@ def batches(sizes: Sequence[int], items: int, padded: int | None) -> Iterator[li
         yield batch
 
 
-def size(arrays: Mapping[str, Array]) -> int:
+def bytes_of(arrays: Mapping[str, Array]) -> int:
     """Bytes of a prepared item."""
     return sum(each.nbytes for each in arrays.values())
 
@@ -167,7 +167,7 @@ class _Both:
         self.report.stages += [*stages.values(), *([failed] if failed.faults else [])]
         self._note_differences(stages)
         bounded = [each for each in kept if each[1].size <= LONGEST]
-        bounded = [bounded[place] for place in spread([size(own.arrays) for _, own, _ in bounded], MOST_BYTES)]
+        bounded = [bounded[place] for place in spread([bytes_of(own.arrays) for _, own, _ in bounded], MOST_BYTES)]
         if not reading.name and len(bounded) < len(kept):
             self.report.parity.setdefault("inputs_only", {})[self.modality] = len(kept) - len(bounded)
         return self._with_rows(reading, bounded[:FEW_SAMPLES] if reading.name else bounded)

@@ -83,7 +83,7 @@ def _examples(modality: Modality, part: Part) -> list[Example]:
     items = list(chosen.examples())
     default = originals.readings(part.spec)[0]
     # Every start proves itself with them.
-    sizes = [originals.size(part.reference.prepare(default.for_original(item))) for item in items]
+    sizes = [originals.bytes_of(part.reference.prepare(default.for_original(item))) for item in items]
     items = [items[place] for place in originals.spread(sizes, originals.MOST_EXAMPLE_BYTES)]
     rows = part.reference.rows([default.for_original(item) for item in items])[DENSE]
     return [Example(modality, chosen.content(item), _digits(row)) for item, row in zip(items, rows, strict=True)]
