@@ -77,13 +77,19 @@ def spdx(licence: str) -> str:
 
 
 def parity(manifest: dict[str, Any], figure: str = "smallest_cosine") -> str:
-    """The smallest cosine of any sample, whatever its modality, in f32 and in bf16; or that it was not measured. Of
-    another figure the smallest of any modality and output.
+    """The smallest cosine of any sample, whatever its modality, in f32 and in bf16; or that it is not used, or was
+    not measured. Of another figure the smallest of any modality and output.
 
-    The manifest has figures by precision, modality and output; one that was not measured has a sentence instead.
+    The manifest has figures by precision, modality and output, or a sentence instead.
     """
-    found = {name: list(_found(manifest["parity"].get(name), figure)) for name in ("f32", "bf16")}
-    return ", ".join(f"{name} {min(each):.7g}" if each else f"{name} not measured" for name, each in found.items())
+    return ", ".join(f"{name} {_worst(manifest['parity'].get(name), figure)}" for name in ("f32", "bf16"))
+
+
+def _worst(figures: Any, wanted: str) -> str:
+    if isinstance(figures, str):
+        return figures.split(":")[0]
+    found = list(_found(figures, wanted))
+    return f"{min(found):.7g}" if found else "not measured"
 
 
 def _found(figures: Any, wanted: str) -> Iterator[float]:

@@ -34,7 +34,10 @@ def test_the_page_is_what_is_written_of_recipes_and_records() -> None:
 def test_a_record_is_a_line() -> None:
     published = Published("a paper", {"ImageNet": 70.0, "COCO, R@1": 40.25})
     lines = report.page([RECORD], [dataclasses.replace(recipe.read("demo"), published=published)]).splitlines()
-    assert "| `demo` | fp16 | 305 | 0.9999 |  | 80.1, 200 |  | 12 | 1.5 | ImageNet 70; COCO, R@1 40.25 |" in lines
+    assert (
+        "| `demo` | fp16 | 305 | 0.9999 | not measured | 80.1, 200 |  | 12 | 1.5 | ImageNet 70; COCO, R@1 40.25 |"
+        in lines
+    )
     assert "Measured on A processor, 2 threads." in lines
 
 

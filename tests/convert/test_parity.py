@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from multi2vec.convert import families, parity, pipeline, recipe, samples
 from multi2vec.convert.errors import ParityError
 from multi2vec.convert.model import Model, Scaling
 from multi2vec.convert.originals import TASK, readings, spread
+from multi2vec.engine.floors import ARITHMETIC, Floor
+from multi2vec.engine.precision import Choice
 from multi2vec.engine.rows import Array
 from multi2vec.specs import Prompt, TextSpec
 from tests.convert.conftest import only, quiet
@@ -200,6 +203,28 @@ def test_without_bf16_the_manifest_says_so(tmp_path: Path, loaded: Load, monkeyp
     made = pipeline.convert(recipe.read(TAG), None, tmp_path / "out", "fp16", quiet())
     assert made.modalities == ("text",)
     assert made.parity["bf16"] == "not measured: this CPU has no bf16"
+
+
+@pytest.mark.usefixtures("few_samples")
+def test_a_model_that_is_not_near_enough_in_bf16_is_served_without_it(
+    tmp_path: Path, loaded: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parity, "cpu_has_bf16", lambda: True)
+    texts = only(loaded("clip"), "text")
+    monkeypatch.setattr(families, "load", lambda recipe, source: texts)
+    # No arithmetic is better than equal.
+    unreachable = {**ARITHMETIC["dense"], "bf16": Floor(1.1, 1)}
+    monkeypatch.setitem(ARITHMETIC, "dense", unreachable)  # type: ignore[arg-type]
+    console = Console(record=True, width=120, file=io.StringIO())
+    made = pipeline.convert(recipe.read(TAG), None, tmp_path / "out", "fp16", console)
+    assert re.fullmatch(
+        r"not used: text vectors, bf16: '.*' has cosine (0\.99|1\.00).*, the floor is 1\.1", made.parity["bf16"]
+    )
+    shown = console.export_text()
+    assert "4 below" in shown
+    assert "note: bf16 not used: text vectors" in shown
+    with parity.opened(tmp_path / "out", "auto") as embedder:
+        assert embedder.lanes["text"].choice == Choice("f32")
 
 
 def test_a_folder_that_does_not_prove_itself(

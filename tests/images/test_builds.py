@@ -101,11 +101,17 @@ def test_parity() -> None:
     assert builds.parity({"parity": {"f32": f32, "bf16": f32}}) == "f32 0.9999, bf16 0.9999"
 
 
-@pytest.mark.parametrize("measured", [{"f32": {}}, {"f32": {}, "bf16": "not measured: this CPU has no bf16"}])
-def test_parity_that_was_not_measured(measured: dict[str, object]) -> None:
-    """A machine without bf16 leaves it out."""
-    measured["f32"] = {"text": {"dense": {"smallest_cosine": 0.99999}}}
-    assert builds.parity({"parity": measured}) == "f32 0.99999, bf16 not measured"
+@pytest.mark.parametrize(
+    ("bf16", "shown"),
+    [
+        (None, "not measured"),
+        ("not measured: this CPU has no bf16", "not measured"),
+        ("not used: text vectors, bf16: 'a cat' has cosine 0.990000, the floor is 0.999", "not used"),
+    ],
+)
+def test_parity_that_has_no_figures(bf16: str | None, shown: str) -> None:
+    measured = {"f32": {"text": {"dense": {"smallest_cosine": 0.99999}}}, "bf16": bf16}
+    assert builds.parity({"parity": measured}) == f"f32 0.99999, bf16 {shown}"
 
 
 def test_fingerprint(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def convert(tag: str, source: Path, target: Path, *arguments: str) -> Record:
         conversion_seconds=round(seconds, 1),
         peak_bytes=peak,
         folder_bytes=size(target),
-        parity={name: read.parity[name] for name in ("f32", "bf16") if name in read.parity},
+        parity={name: read.parity[name] for name in ("f32", "bf16")},
         speed=speed(target),
     )
 

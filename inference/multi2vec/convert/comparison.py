@@ -22,12 +22,14 @@ FLOAT_TOLERANCE = 1e-5
 
 @dataclass
 class Stage:
-    """One line of the table. `figures` go to the manifest; `faults` say what is wrong."""
+    """One line of the table. `figures` go to the manifest; `faults` say what is wrong. A model is served without what
+    is not `required`."""
 
     name: str
     samples: int = 0
     figures: dict[str, float] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+    required: bool = True
 
 
 @dataclass
@@ -40,7 +42,8 @@ class Report:
 
     @property
     def faults(self) -> list[str]:
-        return [f"{stage.name}: {fault}" for stage in self.stages for fault in stage.faults]
+        """What forbids to serve the model."""
+        return [f"{stage.name}: {fault}" for stage in self.stages if stage.required for fault in stage.faults]
 
 
 def compare_array(stage: Stage, name: str, ours: Array, original: Array | None) -> None:
@@ -150,6 +153,11 @@ def table(report: Report) -> Table:
     formats = {"smallest_cosine": ".7f", "largest_difference": ".2g", "length_ratio": ".4f"}
     for stage in report.stages:
         numbers = [format(stage.figures[key], how) if key in stage.figures else "" for key, how in formats.items()]
-        verdict = f"[red]{len(stage.faults)} wrong[/red]" if stage.faults else "[green]ok[/green]"
-        shown.add_row(stage.name, str(stage.samples), *numbers, verdict)
+        shown.add_row(stage.name, str(stage.samples), *numbers, _verdict(stage))
     return shown
+
+
+def _verdict(stage: Stage) -> str:
+    if not stage.faults:
+        return "[green]ok[/green]"
+    return f"[red]{len(stage.faults)} wrong[/red]" if stage.required else f"[yellow]{len(stage.faults)} below[/yellow]"

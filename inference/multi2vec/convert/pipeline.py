@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -62,12 +62,14 @@ def convert(
 
 
 def proved(folder: Path, manifest: Manifest) -> Manifest:
-    """The manifest of a folder that proved itself. Raises `ParityError`.
+    """The manifest of a folder that proved itself, in each precision that it has figures of. Raises `ParityError`.
 
     Where weights are compressed, it states what the examples kept: a server on any machine must get there too, which
     says more than the floor that all models have.
     """
-    cosine = parity.prove(folder)
+    cosine = parity.prove(folder, "f32")
+    if isinstance(manifest.parity["bf16"], Mapping):
+        parity.prove(folder, "bf16")
     if manifest.precision not in COMPRESSED:
         return manifest
     return export.write_manifest(folder, dataclasses.replace(manifest, floor=round(cosine - MARGIN, 4)))
