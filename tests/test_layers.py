@@ -25,3 +25,7 @@ def test_openvino_does_not_report_its_use() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.split() == ["end"]
+
+
+def test_nor_does_it_in_the_tests_themselves() -> None:
+    assert sys.modules["openvino_telemetry"] is None

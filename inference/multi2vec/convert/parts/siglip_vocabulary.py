@@ -16,6 +16,7 @@ import json
 import re
 import string
 import struct
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -70,7 +71,8 @@ def characters_json(compiled: bytes) -> str:
 def entries(compiled: bytes) -> Iterator[tuple[str, str]]:
     """What becomes what. The table is a size, so many bytes of a double-array trie (https://github.com/s-yata/darts-clone)
     over UTF-8, and the values, each ended by a zero. A unit of the trie has its label, whether a value is below it, and
-    how far its children are; the value's place is the unit of the child that has no label."""
+    how far its children are: each stands at their common place, xor its label. The value's place is the unit of the
+    child that has no label."""
     (size,) = struct.unpack_from("<I", compiled)
     units = struct.unpack_from(f"<{size // 4}I", compiled, 4)
     values = compiled[4 + size :]
@@ -78,15 +80,17 @@ def entries(compiled: bytes) -> Iterator[tuple[str, str]]:
     def children(unit: int) -> int:
         return (unit >> 10) << ((unit & 512) >> 6)
 
+    standing: defaultdict[int, list[int]] = defaultdict(list)
+    for place, unit in enumerate(units):
+        if 0 < (label := unit & 0x800000FF) < 256:
+            standing[place ^ label].append(place)
     waiting = [(children(units[0]), b"")]
     while waiting:
-        base, key = waiting.pop()
-        for label in range(1, 256):
-            place = base ^ label
-            if place >= len(units) or units[place] & 0x800000FF != label:
-                continue
+        base, parent = waiting.pop()
+        for place in standing[base]:
+            key = parent + bytes([units[place] & 0xFF])
             below = place ^ children(units[place])
             if units[place] >> 8 & 1:
                 start = units[below] & 0x7FFFFFFF
-                yield (key + bytes([label])).decode(), values[start : values.index(0, start)].decode()
-            waiting.append((below, key + bytes([label])))
+                yield key.decode(), values[start : values.index(0, start)].decode()
+            waiting.append((below, key))
