@@ -22,7 +22,7 @@ from transformers import GemmaTokenizer
 
 from multi2vec.convert import samples
 from tests.checkpoints import small_towers
-from tests.checkpoints.common import spread, xlm_roberta_tokenizer
+from tests.checkpoints.common import SHORT, spread, xlm_roberta_tokenizer
 
 Changes = Mapping[str, Mapping[str, Any]]
 
@@ -129,7 +129,8 @@ def mobileclip_b(folder: Path) -> Path:
 def mobileclip2_s3(folder: Path) -> Path:
     """A small MobileCLIP2 of the kind of S3 and S4, 128 px."""
     vision = {"timm_model_name": small_towers.fastvit_mci3_small.__name__, "image_size": 128}
-    return catalogue_entry(folder, "MobileCLIP2-S3", "dfndr2b", {"text_cfg": SMALL_TEXT, "vision_cfg": vision}, 64)
+    changes = {"text_cfg": SMALL_TEXT, "vision_cfg": vision}
+    return catalogue_entry(folder, "MobileCLIP2-S3", "dfndr2b", changes, 64, seed=1)
 
 
 def pe_core(folder: Path) -> Path:
@@ -176,8 +177,8 @@ def gemma_tokenizer(folder: Path) -> GemmaTokenizer:
     trained = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     trained.normalizer = normalizers.Replace(" ", "▁")
     trained.pre_tokenizer = pre_tokenizers.Split(Regex("▁"), "merged_with_next")
-    trainer = trainers.BpeTrainer(vocab_size=1400, special_tokens=specials, show_progress=False, limit_alphabet=400)
-    trained.train_from_iterator([text.lower() for text in samples.TEXTS if len(text) < 500] * 3, trainer)
+    trainer = trainers.BpeTrainer(vocab_size=1400, special_tokens=specials, show_progress=False)
+    trained.train_from_iterator([text.lower() for text in SHORT] * 3, trainer)
     made = json.loads(trained.to_str())["model"]
     tokenizer = GemmaTokenizer(
         vocab=made["vocab"],

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from pathlib import Path
 from typing import Any
 
+import sentencepiece
 import torch
 from open_clip import SimpleTokenizer
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
@@ -18,6 +20,8 @@ GAIN = 1.6
 # For real sizes of two dozen layers. With more, such a model is not within parity's floors of itself in torch's bf16
 # either: BGE-M3's sparse weights are 5 % longer, ModernBERT's vectors at a cosine of 0.9978.
 DEEP_GAIN = 0.7
+# What small tokenizers are trained on.
+SHORT = [text for text in TEXTS if len(text) < 500]
 
 
 def spread(model: torch.nn.Module, seed: int = 0, gain: float = GAIN) -> torch.nn.Module:
@@ -45,25 +49,45 @@ def clip_tokenizer() -> CLIPTokenizer:
 
 def xlm_roberta_tokenizer() -> XLMRobertaTokenizer:
     """A small unigram tokenizer of XLM-RoBERTa's kind, trained on a few sentences of many scripts."""
-    trained = Tokenizer(models.Unigram())
-    trained.normalizer = normalizers.NFKC()
-    trained.pre_tokenizer = pre_tokenizers.Metaspace()
-    trainer = trainers.UnigramTrainer(vocab_size=600, special_tokens=["<unk>"], unk_token="<unk>", show_progress=False)
-    trained.train_from_iterator([text for text in TEXTS if len(text) < 500] * 3, trainer)
-    pieces = [tuple(piece) for piece in json.loads(trained.to_str())["model"]["vocab"] if piece[0] != "<unk>"]
+    written = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([text for text in SHORT if text] * 3),
+        model_writer=written,
+        vocab_size=600,
+        hard_vocab_limit=False,
+        model_type="unigram",
+        normalization_rule_name="nfkc",
+        bos_id=-1,
+        eos_id=-1,
+        minloglevel=2,
+    )
+    trained = sentencepiece.SentencePieceProcessor(model_proto=written.getvalue())
+    pieces = [(trained.id_to_piece(each), trained.get_score(each)) for each in range(1, len(trained))]
     specials = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
     return XLMRobertaTokenizer(vocab=[*specials, *pieces, ("<mask>", 0.0)], model_max_length=512)
 
 
 def bert_tokenizer() -> DistilBertTokenizer:
     """A small cased WordPiece tokenizer, trained on a few sentences of many scripts."""
+    vocabulary = wordpiece_vocabulary(normalizers.BertNormalizer(lowercase=False, strip_accents=False))
+    return DistilBertTokenizer(vocab=vocabulary, do_lower_case=False, model_max_length=512)
+
+
+def wordpiece_vocabulary(normalizer: normalizers.Normalizer) -> dict[str, int]:
+    """BERT's special tokens, and pieces of words as that normaliser gives them.
+
+    The trainer breaks ties otherwise each time, unless the characters that it begins with have their numbers already.
+    """
     trained = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    trained.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
-    trained.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = trainers.WordPieceTrainer(vocab_size=900, special_tokens=specials, show_progress=False)
-    trained.train_from_iterator([text for text in TEXTS if len(text) < 500], trainer)
-    return DistilBertTokenizer(vocab=trained.get_vocab(), do_lower_case=False, model_max_length=512)
+    trained.normalizer = normalizer
+    trained.pre_tokenizer = splitter = pre_tokenizers.BertPreTokenizer()
+    words = [word for text in SHORT for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))]
+    characters = {f"##{each}" if place else each for word in words for place, each in enumerate(word)}
+    first = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted(characters)]
+    trainer = trainers.WordPieceTrainer(vocab_size=900, special_tokens=first, show_progress=False)
+    trained.train_from_iterator(SHORT, trainer)
+    vocabulary: dict[str, int] = trained.get_vocab()
+    return vocabulary
 
 
 def change_json(path: Path, **changes: Any) -> None:

@@ -11,8 +11,7 @@ from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import Idefics3ImageProcessorPil, ModernVBertConfig, ModernVBertModel, PreTrainedTokenizerFast
 
-from multi2vec.convert.samples import TEXTS
-from tests.checkpoints.common import DEEP_GAIN, GAIN, change_json, spread
+from tests.checkpoints.common import DEEP_GAIN, GAIN, SHORT, change_json, spread
 
 SMALL_TEXT = {
     "hidden_size": 64,
@@ -86,7 +85,7 @@ def modernvbert_tokenizer(max_length: int) -> PreTrainedTokenizerFast:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    trained.train_from_iterator([text for text in TEXTS if len(text) < 500], trainer)
+    trained.train_from_iterator(SHORT, trainer)
     trained.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[(name, trained.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
     )

@@ -12,9 +12,8 @@ import sentencepiece
 import torch
 from transformers import SiglipConfig, SiglipImageProcessorPil, SiglipModel
 
-from multi2vec.convert.samples import TEXTS
 from tests.checkpoints.catalogue_layouts import gemma_tokenizer
-from tests.checkpoints.common import change_json, spread
+from tests.checkpoints.common import SHORT, change_json, spread
 
 SMALL = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
 SO400M = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16}
@@ -26,7 +25,7 @@ def siglip(folder: Path) -> Path:
     folder.mkdir()
     written = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter([text.lower() for text in TEXTS if 0 < len(text) < 500] * 3),
+        sentence_iterator=iter([text.lower() for text in SHORT if text] * 3),
         model_writer=written,
         vocab_size=700,
         hard_vocab_limit=False,

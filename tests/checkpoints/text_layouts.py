@@ -89,7 +89,7 @@ def modernbert(folder: Path) -> Path:
         eos_token_id=tokenizer.sep_token_id,
         **SMALL,
     )
-    _save(spread(ModernBertModel(config)), tokenizer, folder, torch.float16)
+    _save(spread(ModernBertModel(config), seed=1), tokenizer, folder, torch.float16)
     return pipeline(folder, "cls_token", 64, 8192, normalised=False)
 
 

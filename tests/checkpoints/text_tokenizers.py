@@ -7,21 +7,15 @@ import json
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import BertTokenizer, LlamaTokenizer, PreTrainedTokenizerFast, Qwen2Tokenizer
 
-from multi2vec.convert.samples import TEXTS
+from tests.checkpoints.common import SHORT, wordpiece_vocabulary
 
-SHORT = [text for text in TEXTS if len(text) < 500]
 END = "<|endoftext|>"
 
 
 def uncased_tokenizer() -> BertTokenizer:
     """BERT's uncased WordPiece."""
-    trained = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    trained.normalizer = normalizers.BertNormalizer(lowercase=True)
-    trained.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = trainers.WordPieceTrainer(vocab_size=900, special_tokens=specials, show_progress=False)
-    trained.train_from_iterator(SHORT, trainer)
-    return BertTokenizer(vocab=trained.get_vocab(), do_lower_case=True, model_max_length=512)
+    vocabulary = wordpiece_vocabulary(normalizers.BertNormalizer(lowercase=True))
+    return BertTokenizer(vocab=vocabulary, do_lower_case=True, model_max_length=512)
 
 
 def qwen_tokenizer(*, puts_end: bool) -> Qwen2Tokenizer:

@@ -13,8 +13,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import Tipsv2Config, Tipsv2ImageProcessor, Tipsv2Model
 
-from multi2vec.convert.samples import TEXTS
-from tests.checkpoints.common import spread
+from tests.checkpoints.common import SHORT, spread
 from tests.checkpoints.sentencepiece_models import BPE, BYTE, CONTROL, NORMAL, UNKNOWN, write
 
 SMALL = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -48,14 +47,13 @@ def tipsv2_b14(folder: Path) -> Path:
 
 @cache
 def trained() -> Tokenizer:
-    """A small BPE of whole words, in lower case, with bytes for what it does not know. Training breaks ties otherwise
-    each time, so that there is one."""
+    """A small BPE of whole words, in lower case, with bytes for what it does not know."""
     made = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True))
     made.normalizer = normalizers.Lowercase()
     made.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
     specials = [*SPECIALS, *BYTES]
-    trainer = trainers.BpeTrainer(vocab_size=900, special_tokens=specials, show_progress=False, limit_alphabet=300)
-    made.train_from_iterator([text for text in TEXTS if len(text) < 500] * 3, trainer)
+    trainer = trainers.BpeTrainer(vocab_size=900, special_tokens=specials, show_progress=False)
+    made.train_from_iterator(SHORT * 3, trainer)
     return made
 
 
