@@ -82,10 +82,11 @@ def parity(manifest: dict[str, Any], figure: str = "smallest_cosine") -> str:
 
     The manifest has figures by precision, modality and output, or a sentence instead.
     """
-    return ", ".join(f"{name} {_worst(manifest['parity'].get(name), figure)}" for name in ("f32", "bf16"))
+    return ", ".join(f"{name} {worst(manifest['parity'].get(name), figure)}" for name in ("f32", "bf16"))
 
 
-def _worst(figures: Any, wanted: str) -> str:
+def worst(figures: Any, wanted: str) -> str:
+    """The smallest figure of that name in one precision, or the beginning of the sentence that stands there instead."""
     if isinstance(figures, str):
         return figures.split(":")[0]
     found = list(_found(figures, wanted))

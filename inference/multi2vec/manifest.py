@@ -100,6 +100,10 @@ class Manifest:
         """The tower that takes the modality. Raises `KeyError`."""
         return self.towers[self.inputs[modality].tower]
 
+    def measured_in(self, precision: str) -> bool:
+        """Whether there are figures of parity for that arithmetic, and not a sentence why there are none."""
+        return isinstance(self.parity.get(precision), Mapping)
+
     def examples_of(self, modality: Modality) -> list[Example]:
         """The examples of one modality."""
         return [example for example in self.examples if example.modality == modality]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gc
 import os
 import subprocess
@@ -17,7 +18,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from multi2vec.convert import families, pipeline, samples
+from multi2vec.convert import families, parity, pipeline, samples
+from multi2vec.convert.comparison import Report
 from multi2vec.convert.model import Model
 from multi2vec.engine.preparers import PREPARERS
 from multi2vec.engine.rows import Array
@@ -56,6 +58,22 @@ def kept() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def near_in_bf16_too() -> Iterator[None]:
+    """No model of the tests is served in float32 alone for its figures, unless a test takes this away."""
+    measure = parity.measure
+
+    @functools.wraps(measure)
+    def strict(*arguments: Any) -> Report:
+        report = measure(*arguments)
+        assert report.faults or not any(stage.faults for stage in report.stages), report.parity["bf16"]
+        return report
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parity, "measure", strict)
+        yield
 
 
 @pytest.fixture(scope="session")

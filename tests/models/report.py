@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from images import builds
 from multi2vec.convert import catalogue
 from multi2vec.convert import recipe as recipes
 from multi2vec.convert.recipe import Published, Recipe
@@ -109,8 +110,8 @@ def _costs(records: Iterable[Mapping[str, Any]], read: Sequence[Recipe]) -> Iter
                 f"`{each['tag']}`",
                 each["weights"],
                 f"{each['folder_bytes'] / 1e6:,.0f}",
-                _smallest(parity["f32"]),
-                _smallest(parity["bf16"]),
+                builds.worst(parity["f32"], "smallest_cosine"),
+                builds.worst(parity["bf16"], "smallest_cosine"),
                 _rates(speed.get("text")),
                 _rates(speed.get("image")),
                 f"{each['conversion_seconds']:,.0f}",
@@ -129,13 +130,6 @@ def _machines(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """What it was measured on."""
     found = dict.fromkeys((each["cpu"], each["threads"]) for each in records)
     yield "Measured on " + "; ".join(f"{cpu}, {threads} threads" for cpu, threads in found) + ".\n"
-
-
-def _smallest(figures: Any) -> str:
-    """The smallest cosine of all modalities and outputs, or the beginning of the sentence that stands there instead."""
-    if isinstance(figures, str):
-        return figures.split(":")[0]
-    return f"{min(output['smallest_cosine'] for outputs in figures.values() for output in outputs.values()):.7g}"
 
 
 def _rates(speed: Mapping[str, float] | None) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from multi2vec import manifest as manifests
 from multi2vec.convert import recipe
+from multi2vec.engine.precision import cpu_has_bf16
 from tests.models import measured, real_sizes
 
 
@@ -23,6 +24,7 @@ def test_a_real_size_model_is_converted(tag: str, tmp_path: Path, pytestconfig: 
         # Several of them would fill a disk.
         shutil.rmtree(tmp_path)
     assert (read.tag, read.dimensions) == (tag, promised.dimensions)
+    assert read.measured_in("bf16") == cpu_has_bf16()
     if tag in real_sizes.SIXTEEN_BITS:
         # With a copy in float32 it would be more than three times the checkpoint.
         assert record.peak_bytes < 2 * record.checkpoint_bytes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from rich.console import Console
 from multi2vec.convert import export, families, originals, parity, progress, samples
 from multi2vec.convert.model import Model, Part
 from multi2vec.convert.recipe import Recipe
+from multi2vec.engine.encoder import Precision
 from multi2vec.engine.floors import COMPRESSED
 from multi2vec.engine.rows import Row
 from multi2vec.manifest import Example, Manifest, Stored
@@ -20,6 +21,7 @@ from multi2vec.specs import DENSE, Modality
 
 # How far another machine's float32 may be from this one's, as a cosine.
 MARGIN = 0.001
+PRECISIONS: tuple[Precision, ...] = ("f32", "bf16")
 
 
 def convert(
@@ -67,12 +69,10 @@ def proved(folder: Path, manifest: Manifest) -> Manifest:
     Where weights are compressed, it states what the examples kept: a server on any machine must get there too, which
     says more than the floor that all models have.
     """
-    cosine = parity.prove(folder, "f32")
-    if isinstance(manifest.parity["bf16"], Mapping):
-        parity.prove(folder, "bf16")
+    cosines = {each: parity.prove(folder, each) for each in PRECISIONS if manifest.measured_in(each)}
     if manifest.precision not in COMPRESSED:
         return manifest
-    return export.write_manifest(folder, dataclasses.replace(manifest, floor=round(cosine - MARGIN, 4)))
+    return export.write_manifest(folder, dataclasses.replace(manifest, floor=round(cosines["f32"] - MARGIN, 4)))
 
 
 def examples(model: Model) -> tuple[Example, ...]:

@@ -67,7 +67,7 @@ class _Plan:
 def _plans(
     folder: Path, manifest: Manifest, execution: Execution, limits: Limits, until_quiet: Callable[[], object]
 ) -> dict[Modality, _Plan]:
-    allowed = precision.candidates(execution, bf16_is_measured=isinstance(manifest.parity.get("bf16"), Mapping))
+    allowed = precision.candidates(execution, bf16_is_measured=manifest.measured_in("bf16"))
     plans: dict[Modality, _Plan] = {}
     for modality, spec in manifest.inputs.items():
         entry = PREPARERS[modality]
