@@ -68,6 +68,13 @@ def test_floors_follow_the_precision_and_the_kind_of_output(monkeypatch: pytest.
     assert not compare(ours, original, DENSE, "bf16").faults
 
 
+def test_what_arithmetic_and_compressed_weights_cost_adds_up() -> None:
+    assert floor("dense", "bf16", "int8") == Floor(0.9891, 0.07)
+    assert floor("dense", "bf16", "int8", own=0.98) == Floor(0.9791, 0.07)
+    assert floor("sparse", "f32", "int4") == Floor(0.85, 0.302)
+    assert floor("dense", "f32", "fp16", own=0.5) == ARITHMETIC["dense"]["f32"]
+
+
 def test_sparse_rows_without_weights_are_equal() -> None:
     assert not compare(sparse({}), sparse({}), SPARSE).faults
 
