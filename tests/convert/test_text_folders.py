@@ -21,7 +21,7 @@ from multi2vec.convert.errors import RecipeError, SourceError
 from multi2vec.convert.recipe import Recipe, TextOptions
 from tests.checkpoints import text_layouts
 from tests.checkpoints.common import spread
-from tests.convert.conftest import quiet
+from tests.convert.conftest import Converted, quiet
 from tests.convert.layouts import LAYOUTS
 from tests.convert.texts import Vectors, encoded, sentence_transformer, smallest_cosine, unit, vectors
 
@@ -90,6 +90,35 @@ def test_an_encoder_under_a_head_is_the_encoder(tmp_path: Path) -> None:
     assert any(name.startswith("cls.") for name in load_file(folder / "model.safetensors"))
     reference = families.load(LAYOUTS["text of BERT"].recipe, folder).parts["text"].reference
     assert smallest_cosine(unit(reference.rows(TEXTS)["dense"]), by_hand(folder, "cls")) > EQUAL
+
+
+class TestSeveralFiles:
+    """Large models are published in several files of weights and an index."""
+
+    @pytest.fixture
+    def folder(self, checkpoint: Checkpoint, tmp_path: Path) -> Path:
+        folder = Path(shutil.copytree(checkpoint("text of Qwen3"), tmp_path / "checkpoint"))
+        (folder / "model.safetensors").unlink()
+        model = AutoModel.from_pretrained(checkpoint("text of Qwen3"), dtype=torch.bfloat16)
+        model.save_pretrained(folder, max_shard_size="40KB")
+        assert len(list(folder.glob("model-*-of-*.safetensors"))) > 2
+        return folder
+
+    @pytest.mark.usefixtures("few_samples")
+    def test_they_are_one_model(self, folder: Path, tmp_path: Path, converted: Callable[[str], Converted]) -> None:
+        read = pipeline.convert(LAYOUTS["text of Qwen3"].recipe, folder, tmp_path / "model", "fp16", quiet())
+        assert read.fingerprint == converted("text of Qwen3").manifest.fingerprint
+
+    def test_one_that_is_missing(self, folder: Path) -> None:
+        missing = sorted(folder.glob("model-*-of-*.safetensors"))[1]
+        missing.unlink()
+        with pytest.raises(SourceError, match=missing.name):
+            families.load(LAYOUTS["text of Qwen3"].recipe, folder)
+
+    def test_an_index_that_is_missing(self, folder: Path) -> None:
+        (folder / "model.safetensors.index.json").unlink()
+        with pytest.raises(SourceError, match=r"no file named model\.safetensors"):
+            families.load(LAYOUTS["text of Qwen3"].recipe, folder)
 
 
 class TestFurtherModules:
