@@ -196,10 +196,20 @@ def qwen3_embedding_06b(folder: Path) -> Path:
 
 
 def qwen3_embedding_4b(folder: Path) -> Path:
-    """`Qwen/Qwen3-Embedding-4B` at its real size, 8 GB, in bfloat16 from the beginning."""
-    sizes = {"hidden_size": 2560, "num_hidden_layers": 36, "intermediate_size": 9728, "vocab_size": 151669}
+    """`Qwen/Qwen3-Embedding-4B` at its real size, 8 GB."""
+    return _qwen3_embedding_large(folder, hidden_size=2560, intermediate_size=9728, vocab_size=151669)
+
+
+def qwen3_embedding_8b(folder: Path) -> Path:
+    """`Qwen/Qwen3-Embedding-8B` at its real size, 15 GB."""
+    return _qwen3_embedding_large(folder, hidden_size=4096, intermediate_size=12288, vocab_size=151665)
+
+
+def _qwen3_embedding_large(folder: Path, **sizes: int) -> Path:
+    """In bfloat16 from the beginning: in float32 it would not be in memory twice."""
     torch.set_default_dtype(torch.bfloat16)
-    return qwen3_embedding(folder, **sizes, num_attention_heads=32, num_key_value_heads=8, head_dim=128)
+    heads = {"num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128}
+    return qwen3_embedding(folder, num_hidden_layers=36, **heads, **sizes)
 
 
 def pipeline(
@@ -230,7 +240,8 @@ def pipeline(
 
 def _save(model: Any, tokenizer: Any, folder: Path, dtype: torch.dtype = torch.float32) -> None:
     tokenizer.save_pretrained(folder)
-    model.to(dtype).save_pretrained(folder)
+    # As large models are published: in several files.
+    model.to(dtype).save_pretrained(folder, max_shard_size="5GB")
 
 
 def _change(path: Path, **changes: Any) -> None:

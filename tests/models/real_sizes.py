@@ -28,6 +28,7 @@ REAL_SIZES: dict[str, str] = {
     "pe-core-b-16": "catalogue_layouts:pe_core_real_size",
     "qwen3-embedding-0.6b": "text_layouts:qwen3_embedding_06b",
     "qwen3-embedding-4b": "text_layouts:qwen3_embedding_4b",
+    "qwen3-embedding-8b": "text_layouts:qwen3_embedding_8b",
     "sentence-transformers-clip-ViT-B-32-multilingual-v1": "pipeline_layouts:multilingual_clip_vit_b32",
     "siglip2-vit-b-16": "catalogue_layouts:siglip2_base_patch16_224",
     "tipsv2-b14": "tipsv2_layouts:tipsv2_b14",
@@ -43,10 +44,10 @@ CHOSEN: tuple[str, ...] = (
 )
 
 # How long those may take that need more than half an hour on two cores.
-SECONDS: dict[str, int] = {"qwen3-embedding-4b": 5400}
+SECONDS: dict[str, int] = {"qwen3-embedding-4b": 5400, "qwen3-embedding-8b": 10800}
 
 # Those whose conversion must do without a copy in float32.
-SIXTEEN_BITS: tuple[str, ...] = ("qwen3-embedding-0.6b", "qwen3-embedding-4b")
+SIXTEEN_BITS: tuple[str, ...] = ("qwen3-embedding-0.6b", "qwen3-embedding-4b", "qwen3-embedding-8b")
 
 WRITE = """
 import importlib, pathlib, sys
