@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
+import json
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
-from fastapi import APIRouter, Request, Response
+from fastapi import Response
 
-from multi2vec.serve import answers, bodies, dialects
+from multi2vec.serve import answers, dialects
 from multi2vec.serve.app import create_app
-from multi2vec.serve.dialect import Dialect, DialectError
+from multi2vec.serve.dialect import Dialect, DialectError, Endpoint, Get, Post, Probe
 from multi2vec.serve.errors import BadRequest, Failure
 from multi2vec.serve.metrics import Metrics
 from multi2vec.serve.service import Service
@@ -21,26 +21,41 @@ from multi2vec.serve.settings import Settings
 from tests import toy
 
 
-def router(service: Service) -> APIRouter:
+def endpoints(service: Service) -> tuple[Endpoint, ...]:
     """One text as the body, one vector as the answer."""
-    routes = APIRouter()
 
-    async def embed(request: Request) -> Response:
-        text = (await bodies.read(request, service.settings.max_body_bytes)).decode()
-        if not text:
+    async def embed(body: bytes) -> Response:
+        if not body:
             raise BadRequest("the body is empty; it is a text")
         embedder = await service.embedder()
-        return answers.json((await embedder.embed("text", [text])).rows[0])
+        return answers.json((await embedder.embed("text", [body.decode()])).rows[0])
 
-    routes.add_api_route("/plain/embed", embed, methods=["POST"])
-    return routes
+    return (Post("/plain/embed", embed), Get("/plain/about", lambda: {"name": "toy", "since": 1}))
 
 
 def render_error(failure: Failure) -> Response:
     return answers.json({"code": failure.reason, "detail": failure.message}, status=418)
 
 
-TOY = Dialect("toy", ("/plain/embed",), router, render_error)
+TOY = Dialect("toy", endpoints, render_error)
+
+
+def lengths(service: Service) -> tuple[Endpoint, ...]:
+    """Shares the toy's paths: a body with `words` is its own."""
+
+    async def length(body: bytes) -> Response:
+        words = json.loads(body)["words"]
+        if not isinstance(words, list):
+            raise BadRequest("words is no list")
+        return answers.json(len(words))
+
+    return (
+        Post("/plain/embed", length, is_mine=lambda keys: "words" in keys),
+        Get("/plain/about", lambda: {"name": "lengths", "unit": "words"}),
+    )
+
+
+LENGTHS = Dialect("lengths", lengths, lambda failure: answers.json([failure.message], status=419))
 
 
 def ask(folder: Path, *requests: tuple[str, str, bytes]) -> list[httpx.Response]:
@@ -103,23 +118,53 @@ def test_a_fault_has_that_shape_too(toy_folder: Path, monkeypatch: pytest.Monkey
     assert "secret" not in answer.text
 
 
+class TestSharedPaths:
+    @pytest.fixture(params=[(TOY, LENGTHS), (LENGTHS, TOY)], ids=["toy first", "lengths first"])
+    def table(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(dialects, "DIALECTS", (*dialects.DIALECTS, *request.param))
+
+    @pytest.mark.usefixtures("table")
+    def test_the_body_decides_whose_it_is_and_how_its_error_looks(self, toy_folder: Path) -> None:
+        text, words, wrong, null, broken, method = ask(
+            toy_folder,
+            ("POST", "/plain/embed", b"a red cat"),
+            ("POST", "/plain/embed", b'{"words": ["a", "b"]}'),
+            ("POST", "/plain/embed", b'{"words": 1}'),
+            ("POST", "/plain/embed", b'{"words": null}'),
+            ("POST", "/plain/embed", b""),
+            ("GET", "/plain/embed", b""),
+        )
+        np.testing.assert_allclose(text.json(), toy.text_vector("a red cat"), atol=1e-5)
+        assert words.json() == 2
+        assert (wrong.status_code, wrong.json()) == (419, ["words is no list"])
+        # A key that is null is as good as none.
+        assert len(null.json()) == toy.DIMENSIONS
+        # Without a body of its own, a request is of the API that takes all others.
+        assert broken.status_code == 418
+        assert method.json()["code"] == "method_not_allowed"
+
+    @pytest.mark.usefixtures("table")
+    def test_what_a_path_tells_has_the_keys_of_all(self, toy_folder: Path, request: pytest.FixtureRequest) -> None:
+        (answer,) = ask(toy_folder, ("GET", "/plain/about", b""))
+        first = "toy" if "toy first" in request.node.name else "lengths"
+        assert answer.json() == {"name": first, "since": 1, "unit": "words"}
+
+
+def _probe(service: Service) -> tuple[Endpoint, ...]:
+    return (Probe("/plain/about", lambda: Response(status_code=204)),)
+
+
 @pytest.mark.parametrize(
-    ("changed", "sentence"),
+    ("others", "sentence"),
     [
-        ({"paths": ("/plain/embed", "/meta")}, "toy names .*'/meta'.* and serves"),
-        ({"paths": ()}, r"toy names \[\] and serves \['/plain/embed'\]"),
+        ((TOY, TOY), r"posted to /plain/embed.*\['toy', 'toy'\]"),
+        ((LENGTHS,), r"posted to /plain/embed.*goes to \[\]"),
+        ((TOY, Dialect("probe", _probe, render_error)), "/plain/about is claimed by probe and by toy"),
     ],
 )
-def test_a_dialect_names_all_that_it_serves(
-    toy_folder: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, object], sentence: str
+def test_dialects_that_do_not_fit_together(
+    toy_folder: Path, monkeypatch: pytest.MonkeyPatch, others: tuple[Dialect, ...], sentence: str
 ) -> None:
-    wrong = dataclasses.replace(TOY, **changed)  # type: ignore[arg-type]
-    monkeypatch.setattr(dialects, "DIALECTS", (*dialects.DIALECTS, wrong))
+    monkeypatch.setattr(dialects, "DIALECTS", (*dialects.DIALECTS, *others))
     with pytest.raises(DialectError, match=sentence):
-        ask(toy_folder)
-
-
-def test_two_dialects_cannot_share_a_path(toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dialects, "DIALECTS", (*dialects.DIALECTS, TOY, TOY))
-    with pytest.raises(DialectError, match="/plain/embed is claimed by toy and by toy"):
         ask(toy_folder)

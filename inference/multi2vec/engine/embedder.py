@@ -82,6 +82,21 @@ class Embedder:
             raise Unsupported(f"{self.manifest.tag} has no {word(modality)} tower")
         return Embedded(np.empty((0, self.manifest.dimensions), dtype=np.float32), (), 0)  # type: ignore[arg-type]
 
+    async def embed_several(
+        self, items: Mapping[Modality, Sequence[Any]], wanted: Wanted = Wanted()
+    ) -> dict[Modality, Embedded]:
+        """`embed` for items of several modalities, side by side; the first error ends the others."""
+        if len(items) == 1:
+            ((modality, given),) = items.items()
+            return {modality: await self.embed(modality, given, wanted)}
+        tasks = {modality: asyncio.ensure_future(self.embed(modality, items[modality], wanted)) for modality in items}
+        try:
+            await asyncio.gather(*tasks.values())
+            return {modality: task.result() for modality, task in tasks.items()}
+        finally:
+            for task in tasks.values():
+                task.cancel()
+
     def close(self, *, wait: bool = False) -> None:
         """Let go of all threads; what runs is finished, and with `wait` before this returns."""
         self._pool.shutdown(wait=wait, cancel_futures=True)
@@ -203,7 +218,7 @@ def _distinct(items: Sequence[Any]) -> tuple[list[int], list[int]]:
     places: list[int] = []
     for index, item in enumerate(items):
         # Other kinds may not be hashable, and are slow to compare: they are equal when they are the same object.
-        key = item if isinstance(item, str | bytes) else id(item)
+        key = item if isinstance(item, str | bytes | tuple) else id(item)
         if key not in numbers:
             numbers[key] = len(first)
             first.append(index)

@@ -18,14 +18,16 @@ class Wanted:
 
     `prompt` names one of the manifest's prompts; None is the model's default, "" no prompt at all. `task` is free text
     for a prompt that has a place for it. A text of more tokens than `max_tokens` (and than the model takes) loses its
-    end or its start, or is refused. `output` names one of the manifest's outputs. `dimensions` cuts dense vectors to
-    one of the lengths that the manifest allows, before they are normalised. `normalise` None: as the model does.
+    end or its start, or is refused. Without `special_tokens` a text gets none of them. `output` names one of the
+    manifest's outputs. `dimensions` cuts dense vectors to one of the lengths that the manifest allows, before they are
+    normalised. `normalise` None: as the model does.
     """
 
     prompt: str | None = None
     task: str | None = None
     truncate: Truncation = "end"
     max_tokens: int | None = None
+    special_tokens: bool = True
     output: str = "dense"
     dimensions: int | None = None
     normalise: bool | None = None

@@ -10,13 +10,15 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Scope
 
 from multi2vec import __version__
 from multi2vec.engine.errors import EmbedError
-from multi2vec.serve import dialect, dialects
+from multi2vec.serve import dialects
 from multi2vec.serve import metrics as metric
 from multi2vec.serve.edge import Edge
 from multi2vec.serve.errors import Failure, failure_of, failure_of_http
+from multi2vec.serve.routes import Routes
 from multi2vec.serve.service import Service
 
 logger = logging.getLogger(__name__)
@@ -48,13 +50,10 @@ def create_app(service: Service, on_failure: Callable[[BaseException], None]) ->
         # Nobody exports it here, and asking whether somebody does takes an eighth of the event loop's time.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    table = dialects.DIALECTS
-    routers = tuple(each.router(service) for each in table)
-    dialect.check(table, routers)
-    for router in routers:
-        app.include_router(router)
+    routes = Routes(service, dialects.DIALECTS)
+    app.include_router(routes.router())
     app.add_api_route(METRICS, _metrics_endpoint(service), methods=["GET"])
-    failures = Failures(service, table)
+    failures = Failures(service, routes)
     app.add_exception_handler(EmbedError, failures.embed_error)
     app.add_exception_handler(HTTPException, failures.http_error)
     app.add_exception_handler(ClientDisconnect, _client_gone)
@@ -89,17 +88,16 @@ def _metrics_endpoint(service: Service) -> Callable[[], Response]:
 
 
 class Failures:
-    """Turns errors into answers in the shape of the API that the path belongs to, and makes each refusal visible."""
+    """Turns errors into answers in the shape of the API that the request is of, and makes each refusal visible."""
 
-    def __init__(self, service: Service, table: tuple[dialect.Dialect, ...]) -> None:
+    def __init__(self, service: Service, routes: Routes) -> None:
         self._metrics = service.metrics
-        self._table = table
-        self._there = ", ".join(path for each in table for path in each.paths) + f" and {METRICS}"
+        self._routes = routes
+        self._there = f"{', '.join(routes.places)} and {METRICS}"
 
-    def render(self, path: str, failure: Failure) -> Response:
-        """The answer for a failure at that path; the first dialect's where the path belongs to none."""
-        owner = next((each for each in self._table if each.owns(path)), self._table[0])
-        response = owner.render_error(failure)
+    def render(self, scope: Scope, failure: Failure) -> Response:
+        """The answer for a failure of that request."""
+        response = self._routes.render_error(scope, failure)
         if failure.retry_after is not None:
             response.headers["retry-after"] = str(failure.retry_after)
         if failure.status == TOO_LARGE:
@@ -116,7 +114,7 @@ class Failures:
             error.is_logged = True
         else:
             self._refused(request, failure)
-        return self.render(request.scope["path"], failure)
+        return self.render(request.scope, failure)
 
     async def http_error(self, request: Request, error: Exception) -> Response:
         """What the router raises."""
@@ -124,7 +122,7 @@ class Failures:
         path = request.scope["path"]
         failure = failure_of_http(error, request.method, path, self._there)
         self._refused(request, failure)
-        response = self.render(path, failure)
+        response = self.render(request.scope, failure)
         response.headers.update(error.headers or {})
         return response
 

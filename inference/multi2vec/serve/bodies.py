@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable
 from typing import TypeVar
 
@@ -17,6 +18,9 @@ Answer = TypeVar("Answer")
 Body = TypeVar("Body")
 
 BODY_LIMIT = "MAX_BODY_BYTES"
+
+# How msgspec says where in a body something is wrong.
+PLACE = re.compile(r"`\$\.(\w+)")
 
 # Most answers are there sooner; watching costs a task, so it begins when an answer takes longer (seconds).
 WATCH_AFTER = 0.02
@@ -42,7 +46,9 @@ def decode(decoder: msgspec.json.Decoder[Body], body: bytes, path: str, example:
     try:
         return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadRequest(f"the body is not what {path} takes: {error}; it looks like {example}") from None
+        place = PLACE.search(str(error))
+        message = f"the body is not what {path} takes: {error}; it looks like {example}"
+        raise BadRequest(message, param=place[1] if place else "") from None
 
 
 async def unless_gone(request: Request, answer: Awaitable[Answer]) -> Answer:

@@ -1,46 +1,66 @@
-"""What a dialect is: one API's requests, answers and errors."""
+"""What a dialect is: one API's requests, answers and errors.
+
+Several APIs claim the same path. Of a POST the body's top-level keys decide whose it is; a GET has no body, so its
+answer is one object with the keys of all of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from multi2vec.serve.errors import Failure
+from multi2vec.serve.keys import Keys
 from multi2vec.serve.service import Service
+
+
+@dataclass(frozen=True)
+class Post:
+    """What is done with a body at a path.
+
+    `is_mine` tells from a body's keys whether it is this API's. None: everything that no other API at the path says
+    is its own.
+    """
+
+    path: str
+    answer: Callable[[bytes], Awaitable[Response]]
+    is_mine: Callable[[Keys], bool] | None = None
+
+
+@dataclass(frozen=True)
+class Get:
+    """What a path tells: a JSON object. Several APIs may add to it, each keys of its own. Raises `EmbedError`."""
+
+    path: str
+    facts: Callable[[], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A path that tells by its status how the server is, with a body if need be."""
+
+    path: str
+    answer: Callable[[], Response]
+
+
+Endpoint = Post | Get | Probe
 
 
 @dataclass(frozen=True)
 class Dialect:
     """One entry of the table in `dialects/`.
 
-    `paths` are those that `router` serves. An error at one of them, or below it, goes through `render_error`; it has a
-    body in the API's own shape and the failure's status or the API's own.
+    An error at one of its endpoints, or below its path, goes through `render_error`; it has a body in the API's own
+    shape and the failure's status or the API's own.
     """
 
     name: str
-    paths: tuple[str, ...]
-    router: Callable[[Service], APIRouter]
+    endpoints: Callable[[Service], Sequence[Endpoint]]
     render_error: Callable[[Failure], Response]
-
-    def owns(self, path: str) -> bool:
-        """Whether the path belongs to this API."""
-        return any(path == each or path.startswith(f"{each}/") for each in self.paths)
 
 
 class DialectError(RuntimeError):
-    """Two dialects claim one path, or one serves a path that it does not name."""
-
-
-def check(dialects: tuple[Dialect, ...], routers: tuple[APIRouter, ...]) -> None:
-    """Raise `DialectError` unless each path belongs to one dialect, which serves it."""
-    owners: dict[str, str] = {}
-    for dialect, router in zip(dialects, routers, strict=True):
-        served = {str(getattr(route, "path", "")) for route in router.routes}
-        if served != set(dialect.paths):
-            raise DialectError(f"{dialect.name} names {sorted(dialect.paths)} and serves {sorted(served)}")
-        for path in dialect.paths:
-            if path in owners:
-                raise DialectError(f"{path} is claimed by {owners[path]} and by {dialect.name}")
-            owners[path] = dialect.name
+    """The endpoints of the table do not fit together."""

@@ -26,11 +26,11 @@ SLASHES = re.compile("/{2,}")
 REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
-ErrorRenderer = Callable[[str, Failure], Response]
+ErrorRenderer = Callable[[Scope, Failure], Response]
 
 
 class Edge:
-    """The outermost layer. `render_error(path, failure)` gives an answer in the API's own shape."""
+    """The outermost layer. `render_error(scope, failure)` gives an answer in the API's own shape."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Edge:
             if not status:
                 sentence = f"the server failed; its log has the reason under request id {identity}"
                 failure = Failure(500, "internal", sentence)
-                await self._render_error(scope["path"], failure)(scope, receive, send_marked)
+                await self._render_error(scope, failure)(scope, receive, send_marked)
         self._count(scope, status, time.perf_counter() - started)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:

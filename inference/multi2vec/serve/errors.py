@@ -3,7 +3,7 @@
     bytes → read → parse → engine → answer
               │       │       │
         TooLarge  BadRequest  what `engine/errors.py` lists
-        NotReady
+        NotReady  UnknownModel
 
 Dialects turn a `Failure` into their API's error shape; its status is the one that they use unless the API says
 otherwise.
@@ -28,7 +28,15 @@ from multi2vec.engine.errors import (
 
 
 class BadRequest(ClientError):
-    """The body is not what the API expects."""
+    """The body is not what the API expects. `param` is the key that is wrong, where it is one."""
+
+    def __init__(self, message: str, *, limit: str = "", param: str = "") -> None:
+        super().__init__(message, limit=limit)
+        self.param = param
+
+
+class UnknownModel(ClientError):
+    """The model that was asked for is not the one that is here."""
 
 
 class NotReady(Unavailable):
@@ -37,6 +45,7 @@ class NotReady(Unavailable):
 
 STATUSES: dict[type[EmbedError], int] = {
     BadRequest: HTTPStatus.BAD_REQUEST,
+    UnknownModel: HTTPStatus.NOT_FOUND,
     BadInput: HTTPStatus.UNPROCESSABLE_ENTITY,
     Unsupported: HTTPStatus.UNPROCESSABLE_ENTITY,
     TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -51,7 +60,7 @@ class Failure:
     """An error on its way to the client.
 
     `reason` is a word for logs and metrics, `limit` the setting that was in the way ("" if none was), `retry_after`
-    seconds after which asking again can help.
+    seconds after which asking again can help, `param` the body's key that is wrong ("" if it is not a single one).
     """
 
     status: int
@@ -59,6 +68,7 @@ class Failure:
     message: str
     limit: str = ""
     retry_after: int | None = None
+    param: str = ""
 
     @property
     def is_fault(self) -> bool:
@@ -71,7 +81,8 @@ def failure_of(error: EmbedError) -> Failure:
     kind = next(each for each in type(error).__mro__ if each in STATUSES)
     retry_after = error.retry_after if isinstance(error, Unavailable) else None
     message = f"{error.message}; the server's log has the reason" if kind is EncodeFailed else error.message
-    return Failure(STATUSES[kind], _word(type(error).__name__), message, error.limit, retry_after)
+    param = error.param if isinstance(error, BadRequest) else ""
+    return Failure(STATUSES[kind], _word(type(error).__name__), message, error.limit, retry_after, param)
 
 
 def failure_of_http(error: HTTPException, method: str, path: str, there: str) -> Failure:

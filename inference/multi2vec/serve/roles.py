@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from multi2vec.manifest import Manifest
+from multi2vec.serve.errors import BadRequest
 
 Role = Literal["query", "document"]
 
@@ -15,6 +16,18 @@ Role = Literal["query", "document"]
 PROMPTS: Mapping[Role, tuple[str, ...]] = {
     "query": ("query", "retrieval.query"),
     "document": ("document", "passage", "corpus", "retrieval.passage"),
+}
+
+
+# What APIs call the roles.
+WORDS: Mapping[str, Role] = {
+    "query": "query",
+    "search_query": "query",
+    "retrieval.query": "query",
+    "document": "document",
+    "passage": "document",
+    "search_document": "document",
+    "retrieval.passage": "document",
 }
 
 
@@ -30,6 +43,27 @@ def prompt_for(manifest: Manifest, role: Role | None) -> str | None:
     return named[role] or ""
 
 
+def prompt_named(manifest: Manifest, name: str | None) -> str | None:
+    """Which of the model's prompts is meant by a request that names one, for `Wanted.prompt`: the prompt itself, or
+    that for the role which the word means. A model without prompts takes any such word and ignores it.
+
+    Raises `BadRequest` for a name that means none.
+    """
+    prompts = _prompts(manifest)
+    if name is None or name in prompts:
+        return name
+    role = WORDS.get(name)
+    if role is None and prompts:
+        known = ", ".join([*sorted(prompts), *(word for word in WORDS if word not in prompts)])
+        raise BadRequest(f"there is no prompt or input type {name!r}; it can be {known}")
+    return prompt_for(manifest, role)
+
+
 def _first(manifest: Manifest, names: tuple[str, ...]) -> str | None:
-    prompts: Mapping[str, Any] = getattr(manifest.inputs.get("text"), "prompts", {})
+    prompts = _prompts(manifest)
     return next((name for name in names if name in prompts), None)
+
+
+def _prompts(manifest: Manifest) -> Mapping[str, Any]:
+    prompts: Mapping[str, Any] = getattr(manifest.inputs.get("text"), "prompts", {})
+    return prompts

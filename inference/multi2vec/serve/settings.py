@@ -43,6 +43,15 @@ class Settings(BaseSettings):
         description="Turn pictures as their EXIF data says; default: as the model's recipe says (none of ours does)",
     )
 
+    strict_model_name: bool = Field(
+        default=False, description="Refuse requests that name another model; else the name is ignored"
+    )
+    auto_truncate: bool | None = Field(
+        default=None,
+        description="Too long a text loses its end (`true`) or is refused (`false`) when the request says nothing; "
+        "default: as each API does",
+    )
+
     device: str = Field(default="CPU", description="OpenVINO device: `CPU`, `GPU`, `GPU.n`, `NPU` or `AUTO`")
     precision: Literal["auto", "f32", "bf16", "f16"] = Field(
         default="auto",

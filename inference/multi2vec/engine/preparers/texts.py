@@ -10,6 +10,7 @@ import html
 import json
 import string
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import ftfy
@@ -24,6 +25,8 @@ from multi2vec.engine.work import Limits
 from multi2vec.specs import Prompt, TextSpec, TowerSpec
 
 Ids = npt.NDArray[np.int64]
+# The text itself, or the ids of its tokens.
+Text = str | Sequence[int]
 
 # OpenVINO prepares its kernels for each new shape and keeps them: fewer lengths cost less time and memory than the
 # padding that they add. So lengths are rounded up to steps, by the number of tokens: longer steps for longer texts.
@@ -76,6 +79,17 @@ def replacing(table: Mapping[str, str]) -> Callable[[str], str]:
     return replaced
 
 
+@dataclass(frozen=True)
+class Token:
+    """One token; `place` is where its characters begin and end in the cleaned text in its prompt, (0, 0) for a special
+    token."""
+
+    id: int
+    text: str
+    is_special: bool
+    place: tuple[int, int]
+
+
 class TextPreparer:
     """Turns texts into what one tower takes."""
 
@@ -91,30 +105,25 @@ class TextPreparer:
         self._tokenizer.no_truncation()
         self._specials = self._tokenizer.num_special_tokens_to_add(False)
 
-    def is_quick(self, item: str) -> bool:
+    def is_quick(self, item: Text) -> bool:
         """Whether the text is short."""
         return len(item) <= QUICK_CHARACTERS
 
-    def prepare(self, item: str, wanted: Wanted = Wanted()) -> Prepared:
+    def prepare(self, item: Text, wanted: Wanted = Wanted()) -> Prepared:
         """The text's token ids, int64 (length,), special tokens included, in its prompt; and for a tower that takes it,
-        the number of the prompt's adapter, int64 ().
+        the number of the prompt's adapter, int64 (). A text given as token ids is taken as it is, without a prompt.
 
         A text longer than the model takes, or than wanted, loses its end or start, or is refused; the special tokens
         stay. Raises `BadInput` for what is no text or too long, `Unsupported` for a prompt or length that is not there.
         """
         length = self._allowed_length(wanted)
         prompt = self._prompt(wanted)
-        text = item if prompt is None else _in_prompt(item, prompt, wanted.task)
-        for step in self._clean:
-            text = step(text)
-        try:
-            encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        except TypeError:
-            raise BadInput("a text is not valid Unicode: it holds half of a surrogate pair") from None
-        is_long = len(encoding) + self._specials > length
-        if is_long:
-            self._truncate(encoding, length, wanted)
-        ids = np.array(self._tokenizer.post_process(encoding).ids, dtype=np.int64)
+        found: Sequence[int]
+        if isinstance(item, str):
+            found, is_long = self._ids(item, prompt, length, wanted)
+        else:
+            found, is_long = self._given_ids(item, length, wanted)
+        ids = np.array(found, dtype=np.int64)
         # Where all are padded to one length, texts of any length cost the same.
         size = self._spec.max_length if self._spec.padding == "fixed" else len(ids)
         return Prepared({IDS: ids, **self._adapter(prompt)}, size=size, tokens=len(ids), truncated=is_long)
@@ -134,6 +143,20 @@ class TextPreparer:
         if ADAPTER in self._inputs:
             arrays[ADAPTER] = np.stack([item.arrays[ADAPTER] for item in items])
         return {name: arrays[name] for name in self._inputs}
+
+    def tokenise(self, text: str, wanted: Wanted = Wanted()) -> list[Token]:
+        """The text's tokens in its prompt, none of them cut off. Raises as `prepare` does."""
+        prompt = self._prompt(wanted)
+        encoding = self._encoded(text if prompt is None else _in_prompt(text, prompt, wanted.task))
+        if wanted.special_tokens:
+            encoding = self._tokenizer.post_process(encoding)
+        specials = map(bool, encoding.special_tokens_mask)
+        return [Token(*each) for each in zip(encoding.ids, encoding.tokens, specials, encoding.offsets, strict=True)]
+
+    def detokenise(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        """The text that the ids are the tokens of, as far as the tokenizer can tell. Raises `BadInput`."""
+        self._check_ids(ids)
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens))
 
     def _adapter(self, prompt: Prompt | None) -> dict[str, Ids]:
         if ADAPTER not in self._inputs:
@@ -155,11 +178,42 @@ class TextPreparer:
             raise Unsupported(f"max_tokens is {wanted.max_tokens}; it can be from {self._specials + 1} to {most}")
         return wanted.max_tokens
 
-    def _truncate(self, encoding: Encoding, length: int, wanted: Wanted) -> None:
-        """Shorten the encoding, which has no special tokens yet, so that it is `length` tokens long with them."""
-        if wanted.truncate == "refuse":
-            raise BadInput(f"a text has {len(encoding) + self._specials} tokens, more than {length}; shorten it")
-        encoding.truncate(length - self._specials, direction="left" if wanted.truncate == "start" else "right")
+    def _ids(self, item: str, prompt: Prompt | None, length: int, wanted: Wanted) -> tuple[list[int], bool]:
+        """At most `length` token ids of the text in its prompt, and whether there were more."""
+        encoding = self._encoded(item if prompt is None else _in_prompt(item, prompt, wanted.task))
+        specials = self._specials if wanted.special_tokens else 0
+        is_long = len(encoding) + specials > length
+        if is_long:
+            _refuse_if_wanted(len(encoding) + specials, length, wanted)
+            encoding.truncate(length - specials, direction="left" if wanted.truncate == "start" else "right")
+        return (self._tokenizer.post_process(encoding) if wanted.special_tokens else encoding).ids, is_long
+
+    def _given_ids(self, item: Sequence[int], length: int, wanted: Wanted) -> tuple[Sequence[int], bool]:
+        self._check_ids(item)
+        is_long = len(item) > length
+        if is_long:
+            _refuse_if_wanted(len(item), length, wanted)
+            item = item[-length:] if wanted.truncate == "start" else item[:length]
+        return item, is_long
+
+    def _check_ids(self, ids: Sequence[int]) -> None:
+        vocabulary = self._tokenizer.get_vocab_size()
+        wrong = next((each for each in ids if not 0 <= each < vocabulary), None)
+        if wrong is not None:
+            raise BadInput(
+                f"the token id {wrong} is not in this model's vocabulary of {vocabulary}; token ids must be those of "
+                "the model's own tokenizer (langchain sends others unless check_embedding_ctx_length=False), so "
+                "better send the text"
+            )
+
+    def _encoded(self, text: str) -> Encoding:
+        """Without special tokens."""
+        for step in self._clean:
+            text = step(text)
+        try:
+            return self._tokenizer.encode(text, add_special_tokens=False)
+        except TypeError:
+            raise BadInput("a text is not valid Unicode: it holds half of a surrogate pair") from None
 
     def _prompt(self, wanted: Wanted) -> Prompt | None:
         """The prompt of the wanted name, or the default one, or the one that has a place for the wanted task."""
@@ -184,6 +238,11 @@ class TextPreparer:
             known = ", ".join(with_task) or "none"
             raise Unsupported(f"a task needs the name of a prompt that has a place for it; such prompts are: {known}")
         return with_task[0]
+
+
+def _refuse_if_wanted(tokens: int, length: int, wanted: Wanted) -> None:
+    if wanted.truncate == "refuse":
+        raise BadInput(f"a text has {tokens} tokens, more than {length}; shorten it")
 
 
 def _in_prompt(text: str, prompt: Prompt, task: str | None) -> str:

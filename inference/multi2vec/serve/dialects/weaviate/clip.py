@@ -6,17 +6,16 @@ the string under `error`.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import Response
 
-from multi2vec.engine.errors import TooLarge
 from multi2vec.serve import answers, bodies, probes
-from multi2vec.serve.dialect import Dialect
+from multi2vec.serve.dialect import Dialect, Endpoint, Get, Post, Probe
 from multi2vec.serve.errors import Failure
+from multi2vec.serve.items import check_count
 from multi2vec.serve.meta import Meta
 from multi2vec.serve.service import Service
 from multi2vec.specs import Modality
@@ -52,40 +51,25 @@ class VectorizeRequest(msgspec.Struct):
 _decoder = msgspec.json.Decoder(VectorizeRequest)
 
 
-def router(service: Service) -> APIRouter:
-    """The routes: `/vectorize`, `/meta`, `/.well-known/live`, `/.well-known/ready`."""
-    routes = APIRouter()
-    settings = service.settings
-    meta = Meta(service)
+def endpoints(service: Service) -> tuple[Endpoint, ...]:
+    """`/vectorize`, `/meta`, `/.well-known/live`, `/.well-known/ready`."""
+    most = service.settings.max_items
 
-    async def vectorize(request: Request) -> Response:
-        body = await bodies.read(request, settings.max_body_bytes)
-        items = parse(body, settings.max_items)
-        vectors = await bodies.unless_gone(request, _vectors(service, items))
+    async def vectorize(body: bytes) -> Response:
+        items = parse(body, most)
+        vectors = await _vectors(service, items)
         lists = {field: vectors.get(field, []) for field in (*ALWAYS, *items)}
         return answers.json({FIELDS[field][1]: rows for field, rows in lists.items()})
 
-    async def get_meta() -> Response:
-        return answers.json(meta.now())
-
-    async def live() -> Response:
-        return _no_content_unless(probes.live(service))
-
-    async def ready() -> Response:
-        return _no_content_unless(probes.ready(service))
-
-    routes.add_api_route("/vectorize", vectorize, methods=["POST"])
-    for path, endpoint in (("/meta", get_meta), ("/.well-known/live", live), ("/.well-known/ready", ready)):
-        routes.add_api_route(path, endpoint, methods=["GET", "HEAD"])
-    return routes
+    return (
+        Post("/vectorize", vectorize),
+        Get("/meta", Meta(service).now),
+        Probe("/.well-known/live", lambda: _no_content_unless(probes.live(service))),
+        Probe("/.well-known/ready", lambda: _no_content_unless(probes.ready(service))),
+    )
 
 
-DIALECT = Dialect(
-    name="weaviate multi2vec-clip",
-    paths=("/vectorize", "/meta", "/.well-known/live", "/.well-known/ready"),
-    router=router,
-    render_error=answers.error_string,
-)
+DIALECT = Dialect("weaviate multi2vec-clip", endpoints, answers.error_string)
 
 
 def parse(body: bytes, most: int) -> dict[str, list[str]]:
@@ -93,24 +77,15 @@ def parse(body: bytes, most: int) -> dict[str, list[str]]:
     body is wrong, and `TooLarge` for more than `most` items."""
     request = bodies.decode(_decoder, body, "/vectorize", EXAMPLE)
     items = {field: given for field in FIELDS if (given := getattr(request, field))}
-    if (count := sum(map(len, items.values()))) > most:
-        raise TooLarge(f"the request has {count} items, more than {most}", limit="MAX_ITEMS")
+    check_count(sum(map(len, items.values())), most)
     return items
 
 
 async def _vectors(service: Service, items: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """The vectors by the request's fields; the modalities side by side."""
-    embedder = await service.embedder()
-    if len(items) == 1:
-        ((field, given),) = items.items()
-        return {field: (await embedder.embed(FIELDS[field][0], given)).rows}
-    tasks = {field: asyncio.ensure_future(embedder.embed(FIELDS[field][0], items[field])) for field in items}
-    try:
-        await asyncio.gather(*tasks.values())
-        return {field: task.result().rows for field, task in tasks.items()}
-    finally:
-        for task in tasks.values():
-            task.cancel()
+    """The vectors by the request's fields."""
+    by_modality = {FIELDS[field][0]: given for field, given in items.items()}
+    vectors = await (await service.embedder()).embed_several(by_modality)
+    return {field: vectors[FIELDS[field][0]].rows for field in items}
 
 
 def _no_content_unless(failure: Failure | None) -> Response:

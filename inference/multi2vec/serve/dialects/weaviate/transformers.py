@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import Response
 
-from multi2vec.engine.errors import TooLarge
 from multi2vec.engine.wanted import Wanted
 from multi2vec.manifest import Manifest
 from multi2vec.serve import answers, bodies, roles
-from multi2vec.serve.dialect import Dialect
+from multi2vec.serve.dialect import Dialect, Endpoint, Post
 from multi2vec.serve.errors import BadRequest
+from multi2vec.serve.items import check_count
 from multi2vec.serve.roles import Role
 from multi2vec.serve.service import Service
 from multi2vec.specs import Modality
@@ -79,25 +79,20 @@ def _image(request: VectorsRequest, rows: Any) -> dict[str, Any]:
 FORMS: dict[str, Form] = {"text": Form("text", _text), "texts": Form("text", _texts), "image": Form("image", _image)}
 
 
-def router(service: Service) -> APIRouter:
-    """The route `/vectors`."""
-    routes = APIRouter()
-    settings = service.settings
+def endpoints(service: Service) -> tuple[Endpoint, ...]:
+    """`/vectors`."""
 
-    async def vectors(request: Request) -> Response:
-        asked = bodies.decode(_decoder, await bodies.read(request, settings.max_body_bytes), PATH, EXAMPLE)
-        form, items = parse(asked, settings.max_items)
+    async def vectors(body: bytes) -> Response:
+        asked = bodies.decode(_decoder, body, PATH, EXAMPLE)
+        form, items = parse(asked, service.settings.max_items)
         wanted = wishes(asked.config or Config(), service.manifest)
-        rows = await bodies.unless_gone(request, _vectors(service, form, items, wanted))
-        return answers.json(form.answer(asked, rows))
+        embedder = await service.embedder()
+        return answers.json(form.answer(asked, (await embedder.embed(form.modality, items, wanted)).rows))
 
-    routes.add_api_route(PATH, vectors, methods=["POST"])
-    return routes
+    return (Post(PATH, vectors),)
 
 
-DIALECT = Dialect(
-    name="weaviate text2vec-transformers", paths=(PATH,), router=router, render_error=answers.error_string
-)
+DIALECT = Dialect("weaviate text2vec-transformers", endpoints, answers.error_string)
 
 
 def parse(request: VectorsRequest, most: int) -> tuple[Form, Sequence[str]]:
@@ -109,8 +104,7 @@ def parse(request: VectorsRequest, most: int) -> tuple[Form, Sequence[str]]:
         raise BadRequest(f"{PATH} takes one of {', '.join(FORMS)}; the body has {has}; it looks like {EXAMPLE}")
     ((field, value),) = given.items()
     items = [value] if isinstance(value, str) else value
-    if len(items) > most:
-        raise TooLarge(f"the request has {len(items)} items, more than {most}", limit="MAX_ITEMS")
+    check_count(len(items), most)
     return FORMS[field], items
 
 
@@ -120,7 +114,3 @@ def wishes(config: Config, manifest: Manifest) -> Wanted:
         known = " or ".join(f'"{name}"' for name in TASKS if name)
         raise BadRequest(f'config.task_type is "{config.task_type}"; it can be {known}, or absent')
     return Wanted(prompt=roles.prompt_for(manifest, TASKS[config.task_type]), dimensions=config.dimensions)
-
-
-async def _vectors(service: Service, form: Form, items: Sequence[str], wanted: Wanted) -> Any:
-    return (await (await service.embedder()).embed(form.modality, items, wanted)).rows

@@ -1,0 +1,127 @@
+"""Items of any modality in one list, as most APIs take them; and their vectors, in the order of the list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from multi2vec.engine.errors import TooLarge, Unsupported
+from multi2vec.engine.rows import Row
+from multi2vec.engine.wanted import Embedded, Wanted
+from multi2vec.manifest import Manifest
+from multi2vec.serve.errors import BadRequest
+from multi2vec.serve.service import Service
+from multi2vec.specs import Modality
+
+PICTURE_URI = "data:image/"
+URL_HEADS = ("http://", "https://", "file:", "ftp://")
+
+# A content part's type: the key that its content stands under, and its modality. Of `image_url` and its like the
+# content is an object with a `url`, or the URL itself.
+PARTS: dict[str, tuple[str, Modality]] = {
+    "text": ("text", "text"),
+    "input_text": ("text", "text"),
+    "image_url": ("image_url", "image"),
+    "input_image": ("image_url", "image"),
+    "image": ("image", "image"),
+    "video_url": ("video_url", "video"),
+    "video": ("video", "video"),
+    "audio_url": ("audio_url", "audio"),
+    "input_audio": ("input_audio", "audio"),
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that becomes one vector. The content is what the modality's preparer takes: a string is a text, or a
+    file in base64."""
+
+    modality: Modality
+    content: Any
+
+
+def text(content: Any) -> Item:
+    """A text, or a list of its token ids."""
+    return Item("text", tuple(content) if isinstance(content, list) else content)
+
+
+def picture(content: str) -> Item:
+    """A picture in base64 or as a data URI. Raises `BadRequest` for a URL or path."""
+    if content.startswith(URL_HEADS):
+        raise BadRequest("pictures are not fetched from URLs; send the file as a data URI: data:image/png;base64,…")
+    return Item("image", content)
+
+
+def string(content: str, manifest: Manifest) -> Item:
+    """A text; or a picture, if it is a picture's data URI and the model has pictures."""
+    is_picture = content.startswith(PICTURE_URI) and "image" in manifest.modalities
+    return picture(content) if is_picture else text(content)
+
+
+def parts(content: Any, manifest: Manifest, where: str) -> Item:
+    """What the parts of one message's or input's content are together: a string, or a list of parts as chat APIs have
+    them. Several texts are one, line by line. Raises `BadRequest`, and `Unsupported` for what is no single modality."""
+    if isinstance(content, str):
+        return text(content)
+    if not isinstance(content, list):
+        raise BadRequest(f"{where} is neither a text nor a list of parts")
+    items = [_part(part, f"{where}[{index}]") for index, part in enumerate(content)]
+    return together(items, manifest)
+
+
+def together(items: Sequence[Item], manifest: Manifest) -> Item:
+    """One item out of several that shall have one vector together; of none, the empty text."""
+    if all(item.modality == "text" for item in items):
+        return text("\n".join(item.content for item in items))
+    if len(items) == 1:
+        return items[0]
+    kinds = " and ".join(dict.fromkeys(item.modality for item in items))
+    raise Unsupported(
+        f"{manifest.tag} makes one vector of one text or of one picture, not of {len(items)} parts ({kinds}) together"
+    )
+
+
+def check_count(count: int, most: int) -> None:
+    """Raise `TooLarge` for more than `most` items."""
+    if count > most:
+        raise TooLarge(f"the request has {count} items, more than {most}", limit="MAX_ITEMS")
+
+
+async def embed(service: Service, items: Sequence[Item], wanted: Wanted = Wanted()) -> Embedded:
+    """The items' vectors in their order. Raises what `Embedder.embed` does, `TooLarge` and `NotReady`."""
+    check_count(len(items), service.settings.max_items)
+    embedder = await service.embedder()
+    places: dict[Modality, list[int]] = {}
+    for index, item in enumerate(items):
+        places.setdefault(item.modality, []).append(index)
+    if len(places) < 2:
+        modality = next(iter(places), service.manifest.modalities[0])
+        return await embedder.embed(modality, [item.content for item in items], wanted)
+    contents = {modality: [items[index].content for index in own] for modality, own in places.items()}
+    return _merged(places, await embedder.embed_several(contents, wanted))
+
+
+def _merged(places: dict[Modality, list[int]], embedded: dict[Modality, Embedded]) -> Embedded:
+    count = sum(map(len, places.values()))
+    rows: list[Row] = [np.empty(0, dtype=np.float32)] * count
+    tokens = [0] * count
+    for modality, own in places.items():
+        for index, row, number in zip(own, embedded[modality].rows, embedded[modality].tokens, strict=True):
+            rows[index], tokens[index] = row, number
+    return Embedded(rows, tokens, sum(each.truncated for each in embedded.values()))
+
+
+def _part(part: Any, where: str) -> Item:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind not in PARTS:
+        raise BadRequest(f"{where} is no content part; its type can be {', '.join(PARTS)}")
+    key, modality = PARTS[kind]
+    content = part.get(key)
+    if isinstance(content, dict):
+        content = content.get("url", content.get("data"))
+    if not isinstance(content, str):
+        raise BadRequest(f"{where}.{key} is no string")
+    return picture(content) if modality == "image" else Item(modality, content)
