@@ -167,5 +167,5 @@ class TestMatryoshka:
             vectors(cuttable, TEXTS, dimensions=length)
 
     def test_a_model_that_was_not_trained_for_it_is_not_cut(self, converted: Convert) -> None:
-        with pytest.raises(Unsupported, match="no vectors of 32 dimensions; it has: 64"):
+        with pytest.raises(Unsupported, match="does not support Matryoshka representation: its vectors have 64 dim"):
             vectors(converted("text of BERT").folder, TEXTS, dimensions=32)

@@ -208,7 +208,7 @@ def test_a_length_that_the_model_does_not_have(
         batch.add_object({"title": "a sentence"})
     (failed,) = collection.batch.failed_objects
     assert "fail with status 422" in failed.message
-    assert f"{TEXT_MODEL} has no vectors of 100 dimensions; it has: 384" in failed.message
+    assert f"{TEXT_MODEL} does not support Matryoshka representation: its vectors have 384" in failed.message
 
 
 def test_model2vec_s_module(texts_server: Server, services: Services, stocked: Any) -> None:

@@ -91,6 +91,11 @@ def _allowed_dimensions(manifest: Manifest, spec: OutputSpec, wanted: int | None
         raise Unsupported(f"dimensions are for dense vectors; the output {spec.name!r} cannot be cut")
     smallest = manifest.smallest_dimensions
     if wanted not in manifest.cut_dimensions and (smallest is None or not smallest <= wanted < spec.dimensions):
+        if smallest is None and not manifest.cut_dimensions:
+            raise Unsupported(
+                f"{manifest.tag} does not support Matryoshka representation: its vectors have {spec.dimensions} "
+                f"dimensions and cannot be cut to {wanted}"
+            )
         allowed = ", ".join(map(str, sorted({*manifest.cut_dimensions, spec.dimensions})))
         if smallest is not None:
             allowed = f"any length from {smallest} to {spec.dimensions}"

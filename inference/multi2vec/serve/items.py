@@ -72,6 +72,14 @@ def parts(content: Any, manifest: Manifest, where: str) -> Item:
     return together(items, manifest)
 
 
+def conversation(messages: Any, manifest: Manifest, where: str) -> Item:
+    """What the contents of a chat's messages are together. Raises as `parts` does."""
+    if not isinstance(messages, list) or not messages:
+        raise BadRequest(f"{where} is no conversation; it is a list of messages, each with a role and a content")
+    contents = [_content(message, f"{where}[{index}]") for index, message in enumerate(messages)]
+    return together([parts(content, manifest, place) for content, place in contents], manifest)
+
+
 def together(items: Sequence[Item], manifest: Manifest) -> Item:
     """One item out of several that shall have one vector together; of none, the empty text."""
     if all(item.modality == "text" for item in items):
@@ -112,6 +120,12 @@ def _merged(places: dict[Modality, list[int]], embedded: dict[Modality, Embedded
         for index, row, number in zip(own, embedded[modality].rows, embedded[modality].tokens, strict=True):
             rows[index], tokens[index] = row, number
     return Embedded(rows, tokens, sum(each.truncated for each in embedded.values()))
+
+
+def _content(message: Any, where: str) -> tuple[Any, str]:
+    if not isinstance(message, dict) or "content" not in message:
+        raise BadRequest(f"{where} is no message; it has a role and a content")
+    return message["content"], f"{where}.content"
 
 
 def _part(part: Any, where: str) -> Item:
