@@ -81,7 +81,8 @@ class Finisher:
 
     def _vectors(self, vectors: Vectors) -> Vectors:
         cut = vectors[..., : self._dimensions]
-        return normalise(cut) if self._normalise else cut
+        # What is written as JSON or base64 has to lie in one piece.
+        return normalise(cut) if self._normalise else np.ascontiguousarray(cut)
 
 
 def _allowed_dimensions(manifest: Manifest, spec: OutputSpec, wanted: int | None) -> int:

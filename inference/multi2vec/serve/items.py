@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,14 @@ from multi2vec.engine.rows import Row
 from multi2vec.engine.wanted import Embedded, Wanted
 from multi2vec.manifest import Manifest
 from multi2vec.serve.errors import BadRequest
+from multi2vec.serve.fetching import Link
 from multi2vec.serve.service import Service
 from multi2vec.specs import Modality
 
 PICTURE_URI = "data:image/"
-URL_HEADS = ("http://", "https://", "file:", "ftp://")
+URL_HEADS = ("http:", "https:")
+# A server's own files are nobody's to read.
+PATH_HEADS = ("file:", "ftp:")
 
 # A content part's type: the key that its content stands under, and its modality. Of `image_url` and its like the
 # content is an object with a `url`, or the URL itself.
@@ -49,10 +52,10 @@ def text(content: Any) -> Item:
 
 
 def picture(content: str) -> Item:
-    """A picture in base64 or as a data URI. Raises `BadRequest` for a URL or path."""
-    if content.startswith(URL_HEADS):
-        raise BadRequest("pictures are not fetched from URLs; send the file as a data URI: data:image/png;base64,…")
-    return Item("image", content)
+    """A picture in base64, as a data URI, or at a URL. Raises `BadRequest` for a path."""
+    if content.startswith(PATH_HEADS):
+        raise BadRequest("a picture is a data URI or base64, not a path of this machine's")
+    return Item("image", Link(content) if content.startswith(URL_HEADS) else content)
 
 
 def string(content: str, manifest: Manifest) -> Item:
@@ -101,6 +104,7 @@ def check_count(count: int, most: int) -> None:
 async def embed(service: Service, items: Sequence[Item], wanted: Wanted = Wanted()) -> Embedded:
     """The items' vectors in their order. Raises what `Embedder.embed` does, `TooLarge` and `NotReady`."""
     check_count(len(items), service.settings.max_items)
+    items = await _fetched(service, items)
     embedder = await service.embedder()
     places: dict[Modality, list[int]] = {}
     for index, item in enumerate(items):
@@ -110,6 +114,15 @@ async def embed(service: Service, items: Sequence[Item], wanted: Wanted = Wanted
         return await embedder.embed(modality, [item.content for item in items], wanted)
     contents = {modality: [items[index].content for index in own] for modality, own in places.items()}
     return _merged(places, await embedder.embed_several(contents, wanted))
+
+
+async def _fetched(service: Service, items: Sequence[Item]) -> Sequence[Item]:
+    """The items, with files in place of links."""
+    links = {item.content for item in items if isinstance(item.content, Link)}
+    if not links:
+        return items
+    files = await service.fetcher.fetch_all(links)
+    return [replace(item, content=files.get(item.content, item.content)) for item in items]
 
 
 def _merged(places: dict[Modality, list[int]], embedded: dict[Modality, Embedded]) -> Embedded:

@@ -6,6 +6,7 @@ from multi2vec.engine.wanted import Truncation
 from multi2vec.manifest import Manifest
 from multi2vec.serve.errors import UnknownModel
 from multi2vec.serve.service import Service
+from multi2vec.specs import Kind, Modality
 
 
 def known_names(manifest: Manifest) -> list[str]:
@@ -38,3 +39,10 @@ def truncation(service: Service, own: Truncation) -> Truncation:
     if chosen is None:
         return own
     return "end" if chosen else "refuse"
+
+
+def output_of_kind(manifest: Manifest, modality: Modality, kind: Kind) -> str | None:
+    """The name of the modality's first output of that kind, for `Wanted.output`; None where it has none."""
+    if modality not in manifest.inputs:
+        return None
+    return next((each.name for each in manifest.tower(modality).outputs if each.kind == kind), None)

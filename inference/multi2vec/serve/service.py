@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import time
 from dataclasses import replace
@@ -27,8 +28,9 @@ from multi2vec.engine.preparers import PREPARERS
 from multi2vec.engine.work import Admission, Limits, Work
 from multi2vec.manifest import Manifest
 from multi2vec.serve.errors import NotReady
+from multi2vec.serve.fetching import Fetcher, Rules
 from multi2vec.serve.metrics import Metrics
-from multi2vec.serve.settings import Settings
+from multi2vec.serve.settings import Settings, listed
 from multi2vec.specs import word
 
 logger = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ class Service:
         self.state: State = "loading"
         self.reason = "the model is loading"
         self.execution = execution(settings)
+        self.fetcher = Fetcher(rules(settings))
         self._embedder: Embedder | None = None
         self._recovery_tries = 0
         self._loaded = asyncio.Event()
@@ -181,6 +184,18 @@ def work(settings: Settings) -> Work:
             "image": replace(pictures, items=settings.picture_batch, padded=settings.picture_batch),
         },
         admission=Admission(settings.max_queue, settings.max_wait),
+    )
+
+
+def rules(settings: Settings) -> Rules:
+    """What may be fetched by URL, from the settings."""
+    return Rules(
+        hosts=listed(settings.fetch_hosts),
+        networks=tuple(map(ipaddress.ip_network, listed(settings.fetch_networks))),
+        size=settings.max_picture_bytes,
+        together=settings.max_body_bytes,
+        seconds=settings.fetch_seconds,
+        redirects=settings.fetch_redirects,
     )
 
 

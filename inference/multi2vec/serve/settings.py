@@ -5,6 +5,8 @@ The README's table is made from here: `python -m multi2vec.serve.settings`.
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +17,9 @@ from multi2vec import places
 from multi2vec.engine.work import Limits
 
 MIB = 1024 * 1024
+
+# A name, all names below one, or any; and a port.
+HOST = re.compile(r"(\*|(\*\.)?[A-Za-z0-9_.-]+)(:\d{1,5})?")
 
 
 class Settings(BaseSettings):
@@ -80,6 +85,17 @@ class Settings(BaseSettings):
         ge=1,
         description="Most pixels in a picture, read from its header before decoding",
     )
+    fetch_hosts: str = Field(
+        default="",
+        description="Hosts that pictures may be fetched from by URL, separated by commas: `example.org`, "
+        "`*.example.org`, `files:9000`, `*`; none: pictures are not fetched",
+    )
+    fetch_networks: str = Field(
+        default="",
+        description="Networks that those hosts may be in though they are not public, such as `10.1.0.0/16`",
+    )
+    fetch_seconds: float = Field(default=10.0, gt=0, description="Seconds that fetching one picture may take")
+    fetch_redirects: int = Field(default=3, ge=0, description="Redirects that are followed when a picture is fetched")
     max_queue: int = Field(
         default=4096, ge=1, description="Most texts, and most pictures, in hand; beyond it requests get 503"
     )
@@ -133,10 +149,30 @@ class Settings(BaseSettings):
     def _home(cls, value: Path | None) -> Path | None:
         return value.expanduser() if value else None
 
+    @field_validator("fetch_networks")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for each in listed(value):
+            ipaddress.ip_network(each)
+        return value
+
+    @field_validator("fetch_hosts")
+    @classmethod
+    def _hosts(cls, value: str) -> str:
+        for each in listed(value):
+            if not HOST.fullmatch(each):
+                raise ValueError(f"{each!r} is no host: example.org, *.example.org, files:9000 or *")
+        return value
+
     @property
     def model_folder(self) -> Path:
         """Where the model to serve lies."""
         return self.model_dir or places.model_folder(self.tag)
+
+
+def listed(value: str) -> tuple[str, ...]:
+    """What stands between commas."""
+    return tuple(each.strip() for each in value.split(",") if each.strip())
 
 
 def table() -> str:

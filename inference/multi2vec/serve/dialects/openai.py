@@ -98,7 +98,7 @@ def describe(manifest: Manifest, since: int) -> dict[str, Any]:
         "object": "model",
         "created": since,
         "owned_by": "multi2vec-openvino",
-        "root": manifest.sources[0].name,
+        "root": models.known_names(manifest)[-1],
         "max_model_len": models.longest_text(manifest),
         "dimensions": manifest.dimensions,
         "modalities": manifest.modalities,

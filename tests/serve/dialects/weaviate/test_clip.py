@@ -149,7 +149,6 @@ class TestRoutes:
 
     def test_unknown_paths_and_methods(self, server: Server) -> None:
         assert_error(server.get("/nothing"), 404, "/nothing", "/vectorize", "/meta", "/metrics")
-        assert_error(server.get("/"), 404)
         answer = server.get("/vectorize")
         assert_error(answer, 405, "POST")
         assert answer.headers["allow"] == "POST"

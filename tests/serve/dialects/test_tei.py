@@ -1,0 +1,496 @@
+"""text-embeddings-inference's API against the real server, and through huggingface_hub's client."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import openvino as ov
+import pytest
+from huggingface_hub import InferenceClient
+from huggingface_hub.errors import HfHubHTTPError
+from openvino import opset15 as op
+
+from multi2vec import __version__
+from multi2vec import manifest as manifests
+from multi2vec.engine.errors import Closed, EncodeFailed, Overloaded
+from multi2vec.manifest import Source
+from multi2vec.serve.app import create_app
+from multi2vec.serve.errors import NotReady
+from multi2vec.serve.metrics import Metrics
+from multi2vec.serve.service import Service
+from multi2vec.serve.settings import Settings
+from multi2vec.specs import OutputSpec
+from tests import toy
+from tests.serve.dialects.weaviate.wire import raw
+from tests.server import Server, serving
+
+URI = f"data:image/png;base64,{toy.b64(toy.png(toy.picture(1)))}"
+# Ten words are all that the toy takes; the last ones are others.
+LONG = " ".join(["cat"] * 10 + ["dog"] * 10)
+HEAD = toy.weights(7, toy.DIMENSIONS, 1)
+
+
+@pytest.fixture(scope="module")
+def prompted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A model of texts only, with prompts, whose vectors can be cut."""
+    text = dataclasses.replace(toy.TEXT, prompts=toy.PROMPTS)
+    with serving(toy.write_texts(tmp_path_factory.mktemp("texts"), text=text), PRECISION="f32") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A model of texts with three outputs."""
+    with serving(write_several(tmp_path_factory.mktemp("several")), PRECISION="f32") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def pictures_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A model without texts."""
+    folder = toy.write(tmp_path_factory.mktemp("pictures"))
+    whole = manifests.read(folder)
+    inputs, examples = {"image": whole.inputs["image"]}, tuple(whole.examples_of("image"))
+    rewrite(folder, tag="toy-pictures", inputs=inputs, examples=examples)
+    with serving(folder, PRECISION="f32") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def limited(toy_folder: Path) -> Iterator[Server]:
+    """The toy where settings say something else than the API does."""
+    settings = {"MAX_ITEMS": 3, "MAX_BODY_BYTES": 4000, "AUTO_TRUNCATE": "false", "NORMALISE": "false"}
+    with serving(toy_folder, PRECISION="f32", **settings) as running:
+        yield running
+
+
+def rewrite(folder: Path, **changes: Any) -> None:
+    """Change the folder's manifest."""
+    made = dataclasses.replace(manifests.read(folder), **changes)
+    (folder / manifests.FILE_NAME).write_text(manifests.with_fingerprint(made).to_json())
+
+
+def write_several(folder: Path) -> Path:
+    """The toy's texts: the sum of the tokens' vectors, these vectors themselves, and a weight for each token."""
+    whole = manifests.read(toy.write_texts(folder))
+    ids = op.parameter([-1, -1], ov.Type.i64, name="input_ids")
+    mask = op.parameter([-1, -1], ov.Type.i64, name="attention_mask")
+    rows = op.gather(op.constant(toy.TEXT_WEIGHTS), ids, op.constant(0))
+    masked = op.multiply(rows, op.unsqueeze(op.convert(mask, "f32"), op.constant(2)))
+    weights = op.relu(op.squeeze(op.matmul(rows, op.constant(HEAD), False, False), op.constant(2)))
+    dense = op.reduce_sum(masked, op.constant(1), False)
+    graph = ov.Model([op.result(each) for each in (dense, rows, weights)], [ids, mask], "toy_several")
+    ov.save_model(toy.named(graph, "dense", "late", "lexical"), folder / "text.xml", compress_to_fp16=False)
+    late, lexical = OutputSpec("late", toy.DIMENSIONS, "tokens"), OutputSpec("lexical", len(toy.WORDS), "sparse")
+    tower = dataclasses.replace(whole.towers["text"], outputs=(*whole.towers["text"].outputs, late, lexical))
+    files = {name: manifests.sha256(folder / name) for name in whole.files}
+    rewrite(folder, tag="toy-several", towers={"text": tower}, files=files)
+    return folder
+
+
+def ask(server: Server, path: str = "/embed", **body: Any) -> httpx.Response:
+    return httpx.post(server.url + path, json=body, timeout=30, trust_env=False)
+
+
+def answered(server: Server, path: str = "/embed", **body: Any) -> Any:
+    answer = ask(server, path, **body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def assert_near(found: Any, expected: Any) -> None:
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def assert_error(answer: httpx.Response, status: int, kind: str, *words: str) -> None:
+    assert answer.status_code == status, answer.text
+    assert set(answer.json()) == {"error", "error_type"}
+    assert answer.json()["error_type"] == kind
+    for word in words:
+        assert word in answer.json()["error"]
+
+
+def ids_of(text: str) -> list[int]:
+    found: list[int] = toy.tokenizer().encode(text).ids
+    return found
+
+
+def unit(vectors: Any) -> np.ndarray:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
+
+
+class TestEmbed:
+    @pytest.mark.parametrize("path", ["/embed", "/embed/", "/", ""])
+    def test_the_answer_is_a_list_of_vectors(self, server: Server, path: str) -> None:
+        assert_near(answered(server, path, inputs="a red cat"), [toy.text_vector("a red cat")])
+        texts = ["a red cat", "", "the dog", "a red cat"]
+        assert_near(answered(server, path, inputs=texts), [toy.text_vector(text) for text in texts])
+
+    def test_unknown_keys_and_nulls(self, server: Server) -> None:
+        nulls = dict.fromkeys(("truncate", "truncation_direction", "prompt_name", "normalize", "dimensions"))
+        found = answered(server, inputs="sun", encoding_format="float", parameters={}, **nulls)
+        assert_near(found, [toy.text_vector("sun")])
+
+    def test_a_body_without_content_type(self, server: Server) -> None:
+        status, body = raw(server, "POST", "/embed", b'{"inputs": "sun"}')
+        assert status == 200
+        assert_near(json.loads(body), [toy.text_vector("sun")])
+
+    def test_token_ids(self, server: Server) -> None:
+        one, other = ids_of("a red cat"), ids_of("the dog")
+        expected = [toy.text_vector("a red cat"), toy.text_vector("the dog")]
+        assert_near(answered(server, inputs=one), expected[:1])
+        assert_near(answered(server, inputs=[one, other]), expected)
+        assert_near(answered(server, inputs=[one, "the dog"]), expected)
+
+    def test_pictures(self, server: Server, prompted: Server) -> None:
+        expected = [toy.picture_vector(toy.picture(1)), toy.text_vector("sun")]
+        answer = ask(server, inputs=[URI, "sun"])
+        assert_near(answer.json(), expected)
+        # Only what is a text has characters.
+        assert answer.headers["x-compute-characters"] == "3"
+        # Without pictures it is a text like any other.
+        assert_near(answered(prompted, inputs=URI, truncate=True)[0], answered(prompted, inputs=[URI])[0])
+
+    def test_normalize(self, server: Server, limited: Server) -> None:
+        for each in (server, limited):
+            assert_near(answered(each, inputs="a cat", normalize=True), [toy.text_vector("a cat")])
+            assert_near(answered(each, inputs="a cat", normalize=False), [toy.text_row("a cat")])
+        # The setting counts where the request says nothing.
+        assert_near(answered(limited, inputs="a cat"), [toy.text_row("a cat")])
+
+    def test_dimensions(self, prompted: Server) -> None:
+        texts = ["a cat", "the dog"]
+        cut = np.stack([toy.text_row(text)[:4] for text in texts])
+        assert_near(answered(prompted, inputs=texts, dimensions=4), unit(cut))
+        assert_near(answered(prompted, inputs=texts, dimensions=4, normalize=False), cut)
+        for dimensions in (0, -1, 5, 17):
+            answer = ask(prompted, inputs=texts, dimensions=dimensions)
+            assert_error(answer, 422, "Validation", f"no vectors of {dimensions} dimensions", "4, 8, 16")
+
+    def test_prompts(self, server: Server, prompted: Server) -> None:
+        assert_near(answered(prompted, inputs="a cat", prompt_name="query"), [toy.text_vector("one a cat")])
+        assert_near(answered(prompted, inputs=["a cat"], prompt_name="passage"), [toy.text_vector("two a cat")])
+        assert_near(answered(prompted, inputs="a cat"), [toy.text_vector("a cat")])
+        answer = ask(prompted, inputs="a cat", prompt_name="summary")
+        assert_error(answer, 422, "Validation", "'summary'", "ask, passage, query")
+        # A model without prompts has none to miss.
+        assert_near(answered(server, inputs="a cat", prompt_name="query"), [toy.text_vector("a cat")])
+
+
+class TestTruncation:
+    @pytest.mark.parametrize(
+        ("wishes", "kept"),
+        [
+            ({}, "cat"),
+            ({"truncate": True}, "cat"),
+            ({"truncate": True, "truncation_direction": "Right"}, "cat"),
+            ({"truncate": True, "truncation_direction": "right"}, "cat"),
+            ({"truncate": True, "truncation_direction": "Left"}, "dog"),
+            ({"truncation_direction": "left"}, "dog"),
+        ],
+    )
+    def test_which_end_is_lost(self, server: Server, wishes: dict[str, Any], kept: str) -> None:
+        assert_near(answered(server, inputs=LONG, **wishes), [toy.text_vector(" ".join([kept] * 10))])
+
+    def test_too_long_a_text_is_refused(self, server: Server, limited: Server) -> None:
+        answer = ask(server, inputs=["sun", LONG], truncate=False)
+        assert_error(answer, 422, "Validation", "text 2 of 2", "22 tokens", "more than 12")
+        assert_error(ask(limited, inputs=LONG), 422, "Validation", "22 tokens")
+        assert_near(answered(limited, inputs=LONG, truncate=True, normalize=True), [toy.text_vector(LONG)])
+
+
+class TestHeaders:
+    @pytest.mark.parametrize("path", ["/embed", "/"])
+    def test_what_the_request_took(self, server: Server, path: str) -> None:
+        headers = ask(server, path, inputs=["a red cat", ids_of("the dog")]).headers
+        assert headers["x-compute-tokens"] == str(len(ids_of("a red cat")) + len(ids_of("the dog")))
+        # Token ids count as characters there.
+        assert headers["x-compute-characters"] == str(len("a red cat") + len(ids_of("the dog")))
+        assert headers["x-compute-type"] == "cpu"
+        assert headers["x-total-time"] == headers["x-compute-time"]
+        assert 0 <= int(headers["x-total-time"]) < 30_000
+
+    def test_what_is_not_known_is_not_told(self, server: Server) -> None:
+        headers = ask(server, inputs="sun").headers
+        assert not {"x-tokenization-time", "x-queue-time", "x-inference-time"} & set(headers)
+
+
+class TestOtherOutputs:
+    def test_sparse(self, several: Server) -> None:
+        texts = ["a red cat a", "", "sun"]
+        answer = ask(several, "/embed_sparse", inputs=texts, truncate=True, prompt_name=None)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["x-compute-tokens"] == str(sum(len(ids_of(text)) for text in texts))
+        for text, found in zip(texts, answer.json(), strict=True):
+            weights = {number: float(toy.TEXT_WEIGHTS[number] @ HEAD[:, 0]) for number in sorted(set(ids_of(text)))}
+            expected = {number: weight for number, weight in weights.items() if weight > 0}
+            assert all(set(each) == {"index", "value"} for each in found)
+            assert [each["index"] for each in found] == list(expected)
+            assert_near([each["value"] for each in found], list(expected.values()))
+        assert answered(several, "/embed_sparse", inputs="sun") == [answer.json()[2]]
+
+    def test_every_token(self, several: Server) -> None:
+        texts = ["a red cat", "sun"]
+        found = answered(several, "/embed_all", inputs=texts)
+        for text, vectors in zip(texts, found, strict=True):
+            assert_near(vectors, unit(toy.TEXT_WEIGHTS[ids_of(text)]))
+        assert_near(answered(several, "/embed_all", inputs=ids_of("sun"))[0], found[1])
+
+    def test_what_both_share_with_dense_vectors(self, several: Server) -> None:
+        assert_near(answered(several, inputs="a red cat"), [toy.text_vector("a red cat")])
+        for path in ("/embed_sparse", "/embed_all"):
+            short = answered(several, path, inputs=" ".join(["dog"] * 10))
+            assert answered(several, path, inputs=LONG, truncation_direction="Left") == short
+            assert_error(ask(several, path, inputs=LONG, truncate=False), 422, "Validation", "22 tokens")
+            assert_error(ask(several, path, inputs=[]), 400, "Empty", "inputs")
+            # What is for dense vectors only is no key of theirs.
+            assert answered(several, path, inputs="sun", dimensions="x", normalize=1)
+
+    def test_a_model_without_them(self, server: Server, pictures_only: Server) -> None:
+        for each, tag in ((server, "toy"), (pictures_only, "toy-pictures")):
+            assert_error(ask(each, "/embed_sparse", inputs="sun"), 424, "Backend", tag, "no sparse weights")
+            assert_error(ask(each, "/embed_all", inputs="sun"), 424, "Backend", tag, "no vectors of single tokens")
+
+
+class TestTokens:
+    def test_tokenize(self, server: Server) -> None:
+        texts = ["a red cat", "the  DOG"]
+        # The toy's texts are cleaned before they are tokenised.
+        encodings = [toy.tokenizer().encode(text) for text in ("a red cat", "the dog")]
+        found = answered(server, "/tokenize", inputs=texts)
+        for tokens, encoding in zip(found, encodings, strict=True):
+            assert [each["id"] for each in tokens] == encoding.ids
+            assert [each["text"] for each in tokens] == encoding.tokens
+            assert [each["special"] for each in tokens] == [bool(each) for each in encoding.special_tokens_mask]
+        assert answered(server, "/tokenize", inputs="a red cat") == found[:1]
+        assert found[0][:2] == [
+            {"id": 1, "text": "<s>", "special": True, "start": None, "stop": None},
+            {"id": 4, "text": "a", "special": False, "start": 0, "stop": 1},
+        ]
+        assert [(each["start"], each["stop"]) for each in found[0]] == [
+            (None, None),
+            (0, 1),
+            (2, 5),
+            (6, 9),
+            (None, None),
+        ]
+
+    def test_without_special_tokens(self, server: Server) -> None:
+        (tokens,) = answered(server, "/tokenize", inputs="a red cat", add_special_tokens=False)
+        assert [each["id"] for each in tokens] == ids_of("a red cat")[1:-1]
+        assert not any(each["special"] for each in tokens)
+
+    def test_long_texts_are_not_cut(self, server: Server) -> None:
+        (tokens,) = answered(server, "/tokenize", inputs=LONG)
+        assert len(tokens) == 22
+
+    def test_prompts(self, prompted: Server) -> None:
+        (tokens,) = answered(prompted, "/tokenize", inputs="cat", prompt_name="query")
+        assert [each["id"] for each in tokens] == ids_of("one cat")
+        answer = ask(prompted, "/tokenize", inputs="cat", prompt_name="summary")
+        assert_error(answer, 422, "Validation", "'summary'", "query")
+
+    def test_decode(self, server: Server) -> None:
+        one, other = ids_of("a red cat"), ids_of("the dog")
+        assert answered(server, "/decode", ids=one, skip_special_tokens=False) == ["<s> a red cat </s>"]
+        assert answered(server, "/decode", ids=[one, other], skip_special_tokens=False)[1] == "<s> the dog </s>"
+        for ids in (one, [one]):
+            expected = toy.tokenizer().decode(one, skip_special_tokens=True)
+            assert answered(server, "/decode", ids=ids) == [expected]
+
+    def test_ids_beyond_the_vocabulary(self, server: Server) -> None:
+        for ids in ([5, 9999], [[5], [9999]]):
+            answer = ask(server, "/decode", ids=ids)
+            assert_error(answer, 422, "Tokenizer", "9999", "vocabulary of 19")
+        assert_error(ask(server, inputs=[5, 9999]), 422, "Validation", "9999", "vocabulary of 19")
+
+    def test_a_model_without_texts(self, pictures_only: Server) -> None:
+        for path, body in (("/tokenize", {"inputs": "cat"}), ("/decode", {"ids": [1]})):
+            assert_error(ask(pictures_only, path, **body), 422, "Tokenizer", "toy-pictures takes no texts")
+        assert_error(ask(pictures_only, inputs="cat"), 422, "Validation", "no text tower")
+        assert_near(answered(pictures_only, inputs=URI), [toy.picture_vector(toy.picture(1))])
+
+
+class TestInfo:
+    def test_the_toy(self, server: Server, toy_folder: Path) -> None:
+        info = server.get("/info").json()
+        defaults = Settings()
+        expected = {
+            "model_id": "tests/toy.py",
+            "model_sha": None,
+            "model_dtype": "float32",
+            "served_model_name": "toy",
+            "model_type": {"embedding": {"pooling": "model"}},
+            "max_concurrent_requests": defaults.max_queue,
+            "max_input_length": toy.MAX_LENGTH,
+            "max_batch_tokens": defaults.text_batch_tokens,
+            "max_batch_requests": defaults.text_batch,
+            "max_client_batch_size": defaults.max_items,
+            "auto_truncate": True,
+            "version": __version__,
+            "sha": None,
+            "docker_label": None,
+            "tag": "toy",
+            "fingerprint": manifests.read(toy_folder).fingerprint,
+        }
+        assert {key: info[key] for key in expected} == expected
+        assert info["tokenization_workers"] >= 1
+
+    def test_other_settings_and_models(self, limited: Server, pictures_only: Server) -> None:
+        info = limited.get("/info").json()
+        assert (info["max_client_batch_size"], info["auto_truncate"]) == (3, False)
+        info = pictures_only.get("/info").json()
+        assert (info["served_model_name"], info["max_input_length"]) == ("toy-pictures", 0)
+
+    def test_where_the_weights_came_from(self, tmp_path: Path) -> None:
+        rewrite(toy.write(tmp_path), sources=(Source("org/model", "abc123"),), precision="int8")
+        (answer,) = in_process(tmp_path, ("GET", "/info", None))
+        told = answer.json()
+        assert (told["model_id"], told["model_sha"], told["model_dtype"]) == ("org/model", "abc123", "int8")
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("path", "body", "word"),
+        [
+            ("/embed", "", "truncated"),
+            ("/embed", "[]", "object"),
+            ("/", "{}", "inputs"),
+            ("/embed", '{"inputs": null}', "$.inputs"),
+            ("/embed", '{"inputs": 3}', "$.inputs"),
+            ("/embed", '{"inputs": ["a", null]}', "$.inputs[1]"),
+            ("/embed", '{"inputs": [[1, "a"]]}', "$.inputs[0][1]"),
+            ("/embed", '{"inputs": [1, "a"]}', "inputs has token ids beside other inputs"),
+            ("/embed", '{"inputs": [1, [2]]}', "inputs has token ids beside other inputs"),
+            ("/embed", '{"inputs": "a", "truncate": 1}', "$.truncate"),
+            ("/embed", '{"inputs": "a", "truncation_direction": "up"}', "$.truncation_direction"),
+            ("/embed", '{"inputs": "a", "normalize": "yes"}', "$.normalize"),
+            ("/embed", '{"inputs": "a", "dimensions": "8"}', "$.dimensions"),
+            ("/embed_sparse", '{"inputs": 3}', "/embed_sparse"),
+            ("/embed_all", '{"inputs": 3}', "/embed_all"),
+            ("/tokenize", '{"inputs": [1, 2]}', "$.inputs[0]"),
+            ("/tokenize", '{"inputs": "\\ud800"}', "/tokenize"),
+            ("/tokenize", '{"inputs": "a", "add_special_tokens": 0}', "$.add_special_tokens"),
+            ("/decode", '{"ids": "a"}', "$.ids"),
+            ("/decode", '{"ids": [1, [2]]}', "ids has token ids beside other inputs"),
+            ("/decode", '{"ids": [1], "skip_special_tokens": 0}', "$.skip_special_tokens"),
+        ],
+    )
+    def test_bodies_that_are_wrong(self, server: Server, path: str, body: str, word: str) -> None:
+        status, answer = raw(server, "POST", path, body.encode())
+        assert status == 422
+        assert json.loads(answer)["error_type"] == "Validation"
+        assert word in json.loads(answer)["error"]
+
+    @pytest.mark.parametrize(
+        ("path", "body"),
+        [
+            ("/embed", {"inputs": []}),
+            ("/", {"inputs": [[]]}),
+            ("/embed", {"inputs": ["a", []]}),
+            ("/tokenize", {"inputs": []}),
+            ("/decode", {"ids": []}),
+            ("/decode", {"ids": [[1], []]}),
+        ],
+    )
+    def test_nothing_to_do(self, server: Server, path: str, body: dict[str, Any]) -> None:
+        assert_error(ask(server, path, **body), 400, "Empty", "is empty or holds an empty list")
+
+    def test_too_much(self, limited: Server) -> None:
+        for path, body in (
+            ("/embed", {"inputs": ["a"] * 4}),
+            ("/tokenize", {"inputs": ["a"] * 4}),
+            ("/decode", {"ids": [[1]] * 4}),
+        ):
+            assert_error(ask(limited, path, **body), 413, "Validation", "4 items", "MAX_ITEMS")
+        assert_error(ask(limited, inputs="x" * 5000), 413, "Validation", "MAX_BODY_BYTES")
+        assert len(answered(limited, inputs=["a"] * 3)) == 3
+
+    def test_pictures_that_cannot_be_decoded(self, server: Server) -> None:
+        answer = ask(server, inputs=["sun", "data:image/png;base64,bm90IGEgcGljdHVyZQ=="])
+        assert_error(answer, 422, "Validation", "picture")
+
+    def test_other_methods_and_paths_below(self, server: Server) -> None:
+        for path in ("/embed", "/tokenize", "/"):
+            answer = server.get(path)
+            assert_error(answer, 405, "Validation", "POST")
+            assert answer.headers["allow"] == "POST"
+        assert_error(httpx.post(server.url + "/info"), 405, "Validation", "GET")
+        assert_error(server.get("/embed/more"), 404, "Validation", "/embed_sparse")
+
+    @pytest.mark.parametrize(
+        ("error", "status", "kind", "retry_after"),
+        [
+            (Overloaded("the queue is full", limit="MAX_QUEUE", retry_after=7), 429, "Overloaded", "7"),
+            (NotReady("the model is loading"), 503, "Unhealthy", "1"),
+            (Closed("the model was closed"), 503, "Unhealthy", "1"),
+            (EncodeFailed("inference failed"), 424, "Backend", None),
+            (KeyError("a secret"), 500, "Backend", None),
+        ],
+    )
+    def test_faults(
+        self,
+        toy_folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        error: Exception,
+        status: int,
+        kind: str,
+        retry_after: str | None,
+    ) -> None:
+        async def broken(self: Service) -> None:
+            raise error
+
+        monkeypatch.setattr(Service, "embedder", broken)
+        calls = [("/embed", {"inputs": "a"}), ("/tokenize", {"inputs": "a"}), ("/decode", {"ids": [1]})]
+        for answer in in_process(toy_folder, *(("POST", path, body) for path, body in calls)):
+            assert_error(answer, status, kind)
+            assert answer.headers.get("retry-after") == retry_after
+            assert "secret" not in answer.text
+
+
+def in_process(folder: Path, *requests: tuple[str, str, Any]) -> list[httpx.Response]:
+    """The answers of the application, whose model is not loaded, to these requests (method, path, body)."""
+    service = Service(Settings(model_dir=folder, cache_dir=None), Metrics())
+    app = create_app(service, lambda error: None)
+
+    async def main() -> list[httpx.Response]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            return [await client.request(method, path, json=body) for method, path, body in requests]
+
+    return asyncio.run(main())
+
+
+class TestHuggingFaceClient:
+    def test_one_text_and_several(self, server: Server) -> None:
+        client = InferenceClient(server.url)
+        found = client.feature_extraction("a red cat")
+        assert (found.dtype, found.shape) == (np.float32, (1, toy.DIMENSIONS))
+        assert_near(found, [toy.text_vector("a red cat")])
+        texts = ["a red cat", "the dog"]
+        assert_near(client.feature_extraction(texts), [toy.text_vector(text) for text in texts])
+
+    def test_its_arguments(self, prompted: Server) -> None:
+        client = InferenceClient(base_url=prompted.url)
+        found = client.feature_extraction("a cat", normalize=False, prompt_name="query", truncate=True)
+        assert_near(found, [toy.text_row("one a cat")])
+        found = client.feature_extraction(LONG, truncate=True, truncation_direction="left")
+        assert_near(found, [toy.text_vector(" ".join(["dog"] * 10))])
+        found = client.feature_extraction("a cat", dimensions=8, encoding_format="float")
+        assert_near(found, [unit(toy.text_row("a cat")[:8])])
+
+    def test_at_the_path_itself(self, server: Server) -> None:
+        found = InferenceClient().feature_extraction("sun", model=server.url + "/embed")
+        assert_near(found, [toy.text_vector("sun")])
+
+    def test_it_shows_what_was_wrong(self, server: Server) -> None:
+        with pytest.raises(HfHubHTTPError, match="22 tokens") as caught:
+            InferenceClient(server.url).feature_extraction(LONG, truncate=False)
+        assert caught.value.response.status_code == 422
