@@ -53,8 +53,8 @@ and as much as the converted model needs when it runs: in int8 a byte for each p
 arithmetic is bfloat16, but parity is measured in float32, too), and some hundred megabytes for texts of 2,048 tokens,
 the longest whose vectors are compared. That was measured for 0.6, 4 and 8 billion parameters, above: a checkpoint of
 15.1 GB was converted to int8 with 8.9 GB (beside other work on the same two cores, so that it is faster elsewhere).
-Reckoned from it are, in fp16, 30 GB for 7 billion, so `--weights int8` on smaller machines. The checkpoint itself has to
-fit on the disk, beside the model.
+Reckoned from it are, in fp16, 30 GB for 7 billion, so `--weights int8` on smaller machines. The checkpoint itself has
+to fit on the disk, beside the model.
 
 **Long texts.** `tests/models/test_long_texts.py` measures a small model. Over 10,000 requests with texts of 1 to 8,192
 tokens, as many between 10 and 100 as between 100 and 1,000, its memory stayed at 270 MB from the first thousand on. One

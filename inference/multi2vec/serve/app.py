@@ -14,7 +14,7 @@ from starlette.types import Scope
 
 from multi2vec import __version__
 from multi2vec.engine.errors import EmbedError
-from multi2vec.serve import dialects
+from multi2vec.serve import dialects, openapi
 from multi2vec.serve import metrics as metric
 from multi2vec.serve.edge import Edge
 from multi2vec.serve.errors import Failure, failure_of, failure_of_http
@@ -52,6 +52,7 @@ def create_app(service: Service, on_failure: Callable[[BaseException], None]) ->
     )
     routes = Routes(service, dialects.DIALECTS)
     app.include_router(routes.router())
+    app.include_router(openapi.router(routes))
     app.add_api_route(METRICS, _metrics_endpoint(service), methods=["GET"])
     failures = Failures(service, routes)
     app.add_exception_handler(EmbedError, failures.embed_error)

@@ -6,8 +6,8 @@ answer is one object with the keys of all of them.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import Response
@@ -22,12 +22,16 @@ class Post:
     """What is done with a body at a path.
 
     `is_mine` tells from a body's keys whether it is this API's. None: everything that no other API at the path says
-    is its own.
+    is its own. The rest is for whoever reads about it: the `body`'s type, and bodies by what they are `examples` of,
+    which any model answers unless their name says what it needs.
     """
 
     path: str
     answer: Callable[[bytes], Awaitable[Response]]
     is_mine: Callable[[Keys], bool] | None = None
+    body: type | None = None
+    summary: str = ""
+    examples: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

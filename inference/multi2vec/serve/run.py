@@ -102,6 +102,8 @@ def _serve(settings: Settings, service: Service) -> int:
         host=settings.host,
         port=settings.port,
         http=counting(service.metrics.refused.labels("invalid_http", "").inc),
+        # Whatever else is installed beside us.
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

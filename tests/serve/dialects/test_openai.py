@@ -312,8 +312,7 @@ class TestErrors:
             ({"input": "a", "truncation_side": "middle"}, "truncation_side", "middle"),
             ({"input": "a", "truncate_prompt_tokens": 99}, "truncate_prompt_tokens", "99"),
             ({"input": "a", "modality": "smell"}, "modality", "smell"),
-            ({"input": "https://example.org/cat.png", "modality": "image"}, "input", "not fetched"),
-            ({"input": [{"image": "file:///etc/passwd"}]}, "input", "not fetched"),
+            ({"input": [{"image": "file:///etc/passwd"}]}, "input", "not a path"),
         ],
     )
     def test_what_is_wrong_with_a_body(self, server: Server, body: dict[str, Any], param: str, word: str) -> None:
@@ -328,6 +327,13 @@ class TestErrors:
     def test_a_picture_that_is_none(self, server: Server) -> None:
         assert_error(ask(server, input=["data:image/png;base64,bm90IGE="]), 400, "picture")
         assert_error(ask(server, input=["data:image/png,abc"]), 400, "data URI")
+
+    def test_a_picture_s_url_where_none_are_fetched(self, server: Server) -> None:
+        for body in (
+            {"input": "https://example.org/cat.png", "modality": "image"},
+            {"input": [{"image": "http://a/b"}]},
+        ):
+            assert_error(ask(server, **body), 400, "not fetched from URLs here", "FETCH_HOSTS")
 
     def test_others(self, server: Server, toy_folder: Any) -> None:
         assert_error(httpx.get(server.url + "/v1/embeddings", trust_env=False), 405, "POST")

@@ -1,8 +1,9 @@
 """The table of dialects. The first one's errors are shown where a path belongs to none."""
 
 from multi2vec.serve.dialect import Dialect
-from multi2vec.serve.dialects import cohere, openai, tei
-from multi2vec.serve.dialects.weaviate import clip, jinaai, transformers
+from multi2vec.serve.dialects import cohere, openai, tei, vllm
+from multi2vec.serve.dialects.tei import scoring as tei_scoring
+from multi2vec.serve.dialects.weaviate import clip, jinaai, reranker, transformers
 
 DIALECTS: tuple[Dialect, ...] = (
     clip.DIALECT,
@@ -11,4 +12,8 @@ DIALECTS: tuple[Dialect, ...] = (
     openai.DIALECT,
     tei.DIALECT,
     cohere.DIALECT,
+    vllm.DIALECT,
+    vllm.COHERE_RERANK,
+    tei_scoring.DIALECT,
+    reranker.DIALECT,
 )

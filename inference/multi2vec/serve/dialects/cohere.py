@@ -19,7 +19,7 @@ from fastapi import Response
 from multi2vec.engine.rows import Vectors
 from multi2vec.engine.wanted import Embedded, Truncation, Wanted
 from multi2vec.manifest import Manifest
-from multi2vec.serve import answers, bodies, items, models, quantised, roles
+from multi2vec.serve import answers, bodies, examples, items, models, quantised, roles
 from multi2vec.serve.dialect import Dialect, Endpoint, Post
 from multi2vec.serve.errors import BadRequest, Failure
 from multi2vec.serve.items import Item
@@ -31,6 +31,20 @@ VERSIONS: tuple[Version, ...] = ("2", "1")
 EXAMPLE = (
     '{"model": "any", "input_type": "search_document", "texts": ["a photo of a dog"], "embedding_types": ["float"]}'
 )
+EXAMPLES = {
+    "texts": {
+        "model": "any",
+        "texts": ["a red square"],
+        "input_type": "search_document",
+        "embedding_types": ["float", "int8", "ubinary"],
+    },
+    "pictures": {"model": "any", "images": [examples.URI], "input_type": "image", "embedding_types": ["float"]},
+    "inputs": {
+        "model": "any",
+        "inputs": [{"content": [{"type": "text", "text": "a red square"}]}],
+        "input_type": "search_query",
+    },
+}
 FORMS = ("texts", "images", "inputs")
 
 TRUNCATIONS: Mapping[str, Truncation] = {"NONE": "refuse", "START": "start", "END": "end"}
@@ -147,7 +161,7 @@ def _endpoint(service: Service, name: models.Name, version: Version) -> Post:
             }
         )
 
-    return Post(path, embed)
+    return Post(path, embed, body=EmbedRequest, summary="vectors of texts or pictures", examples=EXAMPLES)
 
 
 def _input(given: Input, manifest: Manifest, where: str) -> Item:

@@ -20,7 +20,7 @@ from fastapi import Response
 from multi2vec.engine.rows import Vectors
 from multi2vec.engine.wanted import Embedded, Wanted
 from multi2vec.manifest import Manifest
-from multi2vec.serve import answers, bodies, items, models, roles
+from multi2vec.serve import answers, bodies, examples, items, models, roles
 from multi2vec.serve.dialect import Dialect, Endpoint, Get, Post
 from multi2vec.serve.errors import BadRequest
 from multi2vec.serve.items import Item
@@ -29,6 +29,20 @@ from multi2vec.serve.service import Service
 PATHS = ("/v1/embeddings", "/embeddings")
 EXAMPLE = '{"input": ["a photo of a dog"], "model": "any"}'
 MOST_INPUTS = 2048
+
+EXAMPLES = {
+    "texts": {"model": "any", "input": ["a red square", "a blue circle"]},
+    "base64": {"model": "any", "input": "a red square", "encoding_format": "base64"},
+    "texts and pictures": {"model": "any", "input": ["a red square", examples.URI, {"image": examples.PICTURE}]},
+    "pictures": {"model": "any", "input": [examples.URI], "modality": "image"},
+    "conversations": {
+        "model": "any",
+        "messages": [
+            [{"role": "user", "content": "a red square"}],
+            [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": examples.URI}}]}],
+        ],
+    },
+}
 
 # There is no limit on rates. Without these headers Weaviate's text2vec-openai sends its objects one by one.
 RATE_LIMITS = {
@@ -81,7 +95,10 @@ def endpoints(service: Service) -> tuple[Endpoint, ...]:
         return {"object": "list", "data": [model]}
 
     return (
-        *(Post(path, embeddings) for path in PATHS),
+        *(
+            Post(path, embeddings, body=EmbeddingsRequest, summary="vectors of any input", examples=EXAMPLES)
+            for path in PATHS
+        ),
         *(Get(path, listed) for path in ("/v1/models", "/models")),
         Get(f"/v1/models/{name.tag}", lambda: model),
         Get("/health", lambda: {"unix": time.time()}),

@@ -13,10 +13,16 @@ from multi2vec import __version__
 from multi2vec.manifest import Source
 from multi2vec.serve import models
 from multi2vec.serve.dialect import Dialect, Endpoint, Get, Post
-from multi2vec.serve.dialects.tei.embed import embed, embed_all, embed_sparse
+from multi2vec.serve.dialects.tei.embed import EmbedRequest, InputsRequest, embed, embed_all, embed_sparse
 from multi2vec.serve.dialects.tei.errors import render_error
-from multi2vec.serve.dialects.tei.tokens import decode, tokenize
+from multi2vec.serve.dialects.tei.tokens import DecodeRequest, TokenizeRequest, decode, tokenize
 from multi2vec.serve.service import Service
+
+EMBED = {"texts": {"inputs": ["a red square", "a blue circle"], "normalize": True, "truncate": True}}
+SPARSE = {"texts (needs a model with sparse vectors)": {"inputs": ["a red square"]}}
+ALL = {"texts (needs a model with vectors of tokens)": {"inputs": ["a red square"]}}
+TOKENIZE = {"texts": {"inputs": ["a red square"], "add_special_tokens": True}}
+DECODE = {"token ids": {"ids": [[3, 4]], "skip_special_tokens": True}}
 
 # What weights are stored as, in that API's words.
 DTYPES = {"fp32": "float32", "fp16": "float16"}
@@ -25,13 +31,13 @@ DTYPES = {"fp32": "float32", "fp16": "float16"}
 def endpoints(service: Service) -> tuple[Endpoint, ...]:
     """`/embed`, `/embed_sparse`, `/embed_all`, `/tokenize`, `/decode`, `/info`."""
     return (
-        Post("/embed", partial(embed, service)),
+        Post("/embed", partial(embed, service), body=EmbedRequest, examples=EMBED),
         # huggingface_hub's client posts to the server's bare URL.
-        Post("/", partial(embed, service)),
-        Post("/embed_sparse", partial(embed_sparse, service)),
-        Post("/embed_all", partial(embed_all, service)),
-        Post("/tokenize", partial(tokenize, service)),
-        Post("/decode", partial(decode, service)),
+        Post("/", partial(embed, service), body=EmbedRequest, examples=EMBED),
+        Post("/embed_sparse", partial(embed_sparse, service), body=InputsRequest, examples=SPARSE),
+        Post("/embed_all", partial(embed_all, service), body=InputsRequest, examples=ALL),
+        Post("/tokenize", partial(tokenize, service), body=TokenizeRequest, examples=TOKENIZE),
+        Post("/decode", partial(decode, service), body=DecodeRequest, examples=DECODE),
         Get("/info", partial(info, service)),
     )
 

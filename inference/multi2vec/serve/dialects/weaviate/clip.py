@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from fastapi import Response
 
-from multi2vec.serve import answers, bodies, probes
+from multi2vec.serve import answers, bodies, examples, probes
 from multi2vec.serve.dialect import Dialect, Endpoint, Get, Post, Probe
 from multi2vec.serve.errors import Failure
 from multi2vec.serve.items import check_count
@@ -21,6 +21,11 @@ from multi2vec.serve.service import Service
 from multi2vec.specs import Modality
 
 EXAMPLE = '{"texts": ["a photo of a dog"], "images": ["<base64>"]}'
+
+EXAMPLES = {
+    "texts and pictures": {"texts": ["a red square"], "images": [examples.PICTURE]},
+    "texts": {"texts": ["a red square", "a blue circle"]},
+}
 
 # The request's fields: which modality each is, and what its vectors are called in the answer.
 FIELDS: dict[str, tuple[Modality, str]] = {
@@ -62,7 +67,7 @@ def endpoints(service: Service) -> tuple[Endpoint, ...]:
         return answers.json({FIELDS[field][1]: rows for field, rows in lists.items()})
 
     return (
-        Post("/vectorize", vectorize),
+        Post("/vectorize", vectorize, body=VectorizeRequest, summary="vectors by modality", examples=EXAMPLES),
         Get("/meta", Meta(service).now),
         Probe("/.well-known/live", lambda: _no_content_unless(probes.live(service))),
         Probe("/.well-known/ready", lambda: _no_content_unless(probes.ready(service))),

@@ -15,7 +15,7 @@ from fastapi import Response
 from multi2vec.engine.rows import Vectors
 from multi2vec.engine.wanted import Wanted
 from multi2vec.manifest import Manifest
-from multi2vec.serve import answers, bodies, items, models, roles
+from multi2vec.serve import answers, bodies, examples, items, models, roles
 from multi2vec.serve.dialect import Dialect, Endpoint, Post
 from multi2vec.serve.errors import BadRequest, Failure
 from multi2vec.serve.items import Item
@@ -23,6 +23,14 @@ from multi2vec.serve.service import Service
 
 PATH = "/v1/embeddings"
 EXAMPLE = '{"input": [{"text": "a dog"}, {"image": "<base64>"}], "model": "any", "embedding_type": "float"}'
+
+EXAMPLES = {
+    "texts and pictures": {
+        "input": [{"text": "a red square"}, {"image": examples.PICTURE}],
+        "embedding_type": "float",
+        "normalized": True,
+    }
+}
 
 
 class Input(msgspec.Struct):
@@ -64,7 +72,16 @@ def endpoints(service: Service) -> tuple[Endpoint, ...]:
         usage = {"total_tokens": tokens, "prompt_tokens": tokens}
         return answers.json({"object": "list", "data": data, "model": name.tag, "usage": usage})
 
-    return (Post(PATH, embeddings, is_mine=lambda keys: "embedding_type" in keys),)
+    return (
+        Post(
+            PATH,
+            embeddings,
+            is_mine=lambda keys: "embedding_type" in keys,
+            body=JinaRequest,
+            summary="vectors of texts and pictures",
+            examples=EXAMPLES,
+        ),
+    )
 
 
 def render_error(failure: Failure) -> Response:

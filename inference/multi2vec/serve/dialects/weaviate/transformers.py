@@ -17,7 +17,7 @@ from fastapi import Response
 
 from multi2vec.engine.wanted import Wanted
 from multi2vec.manifest import Manifest
-from multi2vec.serve import answers, bodies, roles
+from multi2vec.serve import answers, bodies, examples, roles
 from multi2vec.serve.dialect import Dialect, Endpoint, Post
 from multi2vec.serve.errors import BadRequest
 from multi2vec.serve.items import check_count
@@ -27,6 +27,12 @@ from multi2vec.specs import Modality
 
 PATH = "/vectors"
 EXAMPLE = '{"text": "a photo of a dog", "config": {"task_type": "query"}}'
+
+EXAMPLES = {
+    "one text": {"text": "a red square", "config": {"task_type": "query"}},
+    "several texts": {"texts": ["a red square", "a blue circle"], "config": {"task_type": "passage"}},
+    "a picture": {"id": "1", "image": examples.PICTURE},
+}
 
 # "" is what an older version's empty field looks like.
 TASKS: dict[str | None, Role | None] = {None: None, "": None, "query": "query", "passage": "document"}
@@ -89,7 +95,7 @@ def endpoints(service: Service) -> tuple[Endpoint, ...]:
         embedder = await service.embedder()
         return answers.json(form.answer(asked, (await embedder.embed(form.modality, items, wanted)).rows))
 
-    return (Post(PATH, vectors),)
+    return (Post(PATH, vectors, body=VectorsRequest, summary="vectors of texts or of a picture", examples=EXAMPLES),)
 
 
 DIALECT = Dialect("weaviate text2vec-transformers", endpoints, answers.error_string)

@@ -1,0 +1,198 @@
+"""What text-embeddings-inference compares texts with, against the real server and through huggingface_hub's client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from huggingface_hub import InferenceClient
+
+from multi2vec.engine.errors import EncodeFailed, Overloaded
+from multi2vec.serve.app import create_app
+from multi2vec.serve.errors import NotReady
+from multi2vec.serve.metrics import Metrics
+from multi2vec.serve.service import Service
+from multi2vec.serve.settings import Settings
+from tests import toy
+from tests.serve.several import cosine
+from tests.server import Server, serving
+
+TEXTS = ["the dog", "a red cat", "sun", "the dog"]
+LONG = " ".join(["cat"] * 10 + ["dog"] * 10)
+CATS, DOGS = " ".join(["cat"] * 10), " ".join(["dog"] * 10)
+URI = f"data:image/png;base64,{toy.b64(toy.png(toy.picture(1)))}"
+SIMILARITY: dict[str, Any] = {"inputs": {"source_sentence": "a", "sentences": ["b"]}}
+RERANK: dict[str, Any] = {"query": "a", "texts": ["b"]}
+
+
+@pytest.fixture(scope="module")
+def prompted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A model with prompts for queries and passages, that refuses too long texts."""
+    folder = toy.write_texts(tmp_path_factory.mktemp("texts"), text=replace(toy.TEXT, prompts=toy.PROMPTS))
+    with serving(folder, PRECISION="f32", AUTO_TRUNCATE="false", MAX_ITEMS=5, MAX_BODY_BYTES=4000) as running:
+        yield running
+
+
+def ask(server: Server, path: str, **body: Any) -> httpx.Response:
+    return httpx.post(server.url + path, json=body, timeout=30, trust_env=False)
+
+
+def answered(server: Server, path: str, **body: Any) -> Any:
+    answer = ask(server, path, **body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def similar(server: Server, source: str, sentences: list[str], **parameters: Any) -> Any:
+    inputs = {"source_sentence": source, "sentences": sentences}
+    return answered(server, "/similarity", inputs=inputs, parameters=parameters)
+
+
+def assert_near(found: Any, expected: Any) -> None:
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def assert_error(answer: httpx.Response, status: int, kind: str, *words: str) -> None:
+    assert answer.status_code == status, answer.text
+    assert set(answer.json()) == {"error", "error_type"}
+    assert answer.json()["error_type"] == kind
+    for word in words:
+        assert word in answer.json()["error"]
+
+
+class TestSimilarity:
+    @pytest.mark.parametrize("path", ["/similarity", "/similarity/", "/"])
+    def test_the_answer_is_a_list_of_numbers(self, server: Server, path: str) -> None:
+        answer = ask(server, path, inputs={"source_sentence": "a cat", "sentences": TEXTS}, unknown=1)
+        assert answer.status_code == 200
+        assert_near(answer.json(), [cosine("a cat", text) for text in TEXTS])
+        assert answer.headers["x-compute-tokens"] == str(4 + 4 + 5 + 3 + 4)
+        assert answer.headers["x-compute-characters"] == str(len("a cat" + "".join(TEXTS)))
+        assert answer.headers["x-compute-type"] == "cpu"
+        assert int(answer.headers["x-total-time"]) >= int(answer.headers["x-compute-time"])
+
+    def test_nulls(self, server: Server) -> None:
+        nulls = dict.fromkeys(("truncate", "truncation_direction", "prompt_name"))
+        assert_near(similar(server, "sun", ["sun", ""], **nulls), [1, cosine("sun", "")])
+        assert_near(answered(server, "/similarity", **SIMILARITY, parameters=None), [cosine("a", "b")])
+
+    def test_truncation(self, server: Server, prompted: Server) -> None:
+        assert_near(similar(server, LONG, ["sun"]), [cosine(CATS, "sun")])
+        for side, kept in (("Left", DOGS), ("right", CATS), ("Right", CATS), ("left", DOGS)):
+            found = similar(prompted, "sun", [LONG], truncate=True, truncation_direction=side)
+            assert_near(found, [cosine("sun", kept)])
+        inputs = {"source_sentence": LONG, "sentences": ["sun"]}
+        for answer in (
+            ask(server, "/similarity", inputs=inputs, parameters={"truncate": False}),
+            ask(prompted, "/similarity", inputs=inputs),
+        ):
+            assert_error(answer, 422, "Validation", "22 tokens, more than 12")
+
+    def test_one_prompt_for_all(self, prompted: Server) -> None:
+        assert_near(similar(prompted, "a cat", ["sun"]), [cosine("a cat", "sun")])
+        assert_near(similar(prompted, "a cat", ["sun"], prompt_name="query"), [cosine("one a cat", "one sun")])
+        answer = ask(prompted, "/similarity", **SIMILARITY, parameters={"prompt_name": "summary"})
+        assert_error(answer, 422, "Validation", "'summary'", "query")
+
+    def test_pictures(self, server: Server) -> None:
+        assert_near(similar(server, "sun", [URI]), [toy.text_vector("sun") @ toy.picture_vector(toy.picture(1))])
+
+    def test_huggingface_hub(self, server: Server) -> None:
+        expected = [cosine("a cat", text) for text in TEXTS]
+        assert_near(InferenceClient(server.url).sentence_similarity("a cat", TEXTS), expected)
+        assert_near(InferenceClient().sentence_similarity("a cat", TEXTS, model=server.url + "/similarity"), expected)
+
+
+class TestRerank:
+    def test_the_best_first(self, server: Server) -> None:
+        answer = ask(server, "/rerank", query="a cat", texts=TEXTS, unknown=1)
+        assert answer.status_code == 200
+        ranks = answer.json()
+        assert [set(each) for each in ranks] == [{"index", "score"}] * 4
+        values = [cosine("a cat", text) for text in TEXTS]
+        # Of equal ones the first.
+        order = sorted(range(4), key=lambda place: (-round(values[place], 5), place))
+        assert [each["index"] for each in ranks] == order
+        assert_near([each["score"] for each in ranks], [values[place] for place in order])
+        assert answer.headers["x-compute-tokens"] == "20"
+
+    @pytest.mark.parametrize("raw_scores", [None, True, False])
+    def test_with_their_texts(self, server: Server, raw_scores: bool | None) -> None:
+        ranks = answered(server, "/rerank", query="a cat", texts=TEXTS, return_text=True, raw_scores=raw_scores)
+        assert [each["text"] for each in ranks] == [TEXTS[each["index"]] for each in ranks]
+        assert_near([each["score"] for each in ranks], [cosine("a cat", each["text"]) for each in ranks])
+
+    def test_the_model_s_prompts(self, prompted: Server) -> None:
+        (rank,) = answered(prompted, "/rerank", query="a cat", texts=["sun"])
+        assert_near(rank["score"], cosine("one a cat", "two sun"))
+
+    def test_truncation(self, server: Server) -> None:
+        asked = {"query": "sun", "texts": [LONG]}
+        for more, kept in (({}, CATS), ({"truncate": True, "truncation_direction": "Left"}, DOGS)):
+            (rank,) = answered(server, "/rerank", **asked, **more)
+            assert_near(rank["score"], cosine("sun", kept))
+        assert_error(ask(server, "/rerank", **asked, truncate=False), 422, "Validation", "22 tokens")
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("path", "body", "words"),
+        [
+            ("/similarity", {"inputs": "a"}, ("/similarity", "$.inputs", "it looks like")),
+            ("/similarity", {"inputs": {"sentences": []}}, ("`source_sentence`",)),
+            ("/similarity", {**SIMILARITY, "parameters": {"truncation_direction": "up"}}, ("'up'",)),
+            ("/", {"inputs": {"source_sentence": "a"}}, ("/similarity", "`sentences`")),
+            ("/rerank", {"texts": ["a"]}, ("/rerank", "`query`", "it looks like")),
+            ("/rerank", {"query": "a", "texts": "b"}, ("$.texts",)),
+            ("/rerank", {**RERANK, "return_text": "yes"}, ("$.return_text",)),
+        ],
+    )
+    def test_bodies(self, server: Server, path: str, body: dict[str, Any], words: tuple[str, ...]) -> None:
+        assert_error(ask(server, path, **body), 422, "Validation", *words)
+
+    def test_nothing_to_compare(self, server: Server) -> None:
+        answer = ask(server, "/similarity", inputs={"source_sentence": "a", "sentences": []})
+        assert_error(answer, 400, "Empty", "inputs.sentences is an empty list")
+        assert_error(ask(server, "/rerank", query="a", texts=[]), 400, "Empty", "texts is an empty list")
+
+    def test_too_much(self, prompted: Server) -> None:
+        assert_error(ask(prompted, "/rerank", query="a", texts=["b"] * 5), 413, "Validation", "6 items", "MAX_ITEMS")
+        answer = ask(prompted, "/similarity", inputs={"source_sentence": "x" * 5000, "sentences": []})
+        assert_error(answer, 413, "Validation", "MAX_BODY_BYTES")
+
+    @pytest.mark.parametrize(
+        ("error", "status", "kind"),
+        [
+            (Overloaded("the queue is full", limit="MAX_QUEUE", retry_after=7), 429, "Overloaded"),
+            (NotReady("the model is loading"), 503, "Unhealthy"),
+            (EncodeFailed("inference failed"), 424, "Backend"),
+            (KeyError("a secret"), 500, "Backend"),
+        ],
+    )
+    def test_faults(
+        self, toy_folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, kind: str
+    ) -> None:
+        async def broken(self: Service) -> None:
+            raise error
+
+        monkeypatch.setattr(Service, "embedder", broken)
+        for answer in in_process(toy_folder, ("/similarity", SIMILARITY), ("/rerank", RERANK)):
+            assert_error(answer, status, kind)
+            assert "secret" not in answer.text
+
+
+def in_process(folder: Path, *requests: tuple[str, Any]) -> list[httpx.Response]:
+    """The answers of the application, whose model is not loaded, to these requests (path, body)."""
+    app = create_app(Service(Settings(model_dir=folder, cache_dir=None), Metrics()), lambda error: None)
+
+    async def main() -> list[httpx.Response]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            return [await client.post(path, json=body) for path, body in requests]
+
+    return asyncio.run(main())

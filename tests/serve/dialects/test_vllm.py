@@ -1,0 +1,537 @@
+"""What vLLM's server has beside embeddings, against the real server, and through mteb's and Cohere's clients."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from mteb.models import OpenAIAPIRerankWrapper, OpenAIAPITokenEmbedWrapper
+
+from multi2vec import manifest as manifests
+from tests import toy
+from tests.serve import several
+from tests.serve.dialects.weaviate.wire import raw
+from tests.serve.several import cosine, max_sim
+from tests.server import Server, serving
+
+PICTURE = toy.picture(1)
+URI = f"data:image/png;base64,{toy.b64(toy.png(PICTURE))}"
+PICTURE_PART = {"type": "image_url", "image_url": {"url": URI}}
+TEXTS = ["the dog", "a red cat", "sun", "the dog"]
+LONG = " ".join(["cat"] * 10 + ["dog"] * 10)
+CATS, DOGS = " ".join(["cat"] * 10), " ".join(["dog"] * 10)
+PAIRS = [("text_1", "text_2"), ("queries", "documents"), ("queries", "items"), ("data_1", "data_2")]
+RERANK_PATHS = ["/rerank", "/v1/rerank", "/v2/rerank"]
+
+
+@pytest.fixture(scope="module")
+def prompted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Texts alone, with prompts for queries and passages; others' names of the model are refused."""
+    folder = toy.write_texts(tmp_path_factory.mktemp("texts"), text=replace(toy.TEXT, prompts=toy.PROMPTS))
+    with serving(folder, PRECISION="f32", MAX_ITEMS=5, MAX_BODY_BYTES=4000, STRICT_MODEL_NAME="true") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Texts with a dense vector and the vectors of their tokens; its vectors are not normalised."""
+    folder = several.write_tokens(tmp_path_factory.mktemp("tokens"))
+    with serving(folder, PRECISION="f32", NORMALISE="false") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def queries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Pictures with several vectors."""
+    with serving(several.write_queries(tmp_path_factory.mktemp("queries")), PRECISION="f32") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def pictures_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = toy.write(tmp_path_factory.mktemp("pictures"))
+    whole = manifests.read(folder)
+    made = replace(whole, inputs={"image": whole.inputs["image"]}, examples=tuple(whole.examples_of("image")))
+    (folder / manifests.FILE_NAME).write_text(manifests.with_fingerprint(made).to_json())
+    with serving(folder, PRECISION="f32") as running:
+        yield running
+
+
+def ask(server: Server, path: str, **body: Any) -> httpx.Response:
+    return httpx.post(server.url + path, json=body, timeout=30, trust_env=False)
+
+
+def answered(server: Server, path: str, **body: Any) -> Any:
+    answer = ask(server, path, **body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def scores(server: Server, **body: Any) -> list[float]:
+    return [each["score"] for each in answered(server, "/score", **body)["data"]]
+
+
+def relevance(server: Server, path: str = "/rerank", **body: Any) -> list[float]:
+    """In the order of the documents."""
+    results = answered(server, path, **body)["results"]
+    return [each["relevance_score"] for each in sorted(results, key=lambda each: each["index"])]
+
+
+def pooled(server: Server, **body: Any) -> list[Any]:
+    return [each["data"] for each in answered(server, "/pooling", **body)["data"]]
+
+
+def assert_near(found: Any, expected: Any) -> None:
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def assert_error(
+    answer: httpx.Response, status: int, *words: str, param: str | None = None, is_v2: bool = False
+) -> None:
+    assert answer.status_code == status, answer.text
+    assert set(answer.json()) == ({"error", "message"} if is_v2 else {"error"})
+    error = answer.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    if is_v2:
+        assert answer.json()["message"] == error["message"]
+    for word in words:
+        assert word in error["message"]
+    if param:
+        assert error["param"] == param
+
+
+def ids_of(text: str) -> list[int]:
+    found: list[int] = toy.tokenizer().encode(text).ids
+    return found
+
+
+def content(*parts: Any) -> dict[str, Any]:
+    return {"content": list(parts)}
+
+
+def to_picture(text: str) -> float:
+    return float(toy.text_vector(text) @ toy.picture_vector(PICTURE))
+
+
+class TestScore:
+    @pytest.mark.parametrize("path", ["/score", "/v1/score", "/v1/score/"])
+    @pytest.mark.parametrize(("first", "second"), PAIRS)
+    def test_the_answer(self, server: Server, path: str, first: str, second: str) -> None:
+        body = answered(server, path, **{first: "a cat", second: TEXTS}, model="any", unknown=1)
+        assert set(body) == {"id", "object", "created", "model", "data", "usage"}
+        assert (body["object"], body["model"]) == ("list", "toy")
+        assert body["id"].startswith("score-")
+        assert abs(body["created"] - time.time()) < 60
+        assert [(each["index"], each["object"]) for each in body["data"]] == [(i, "score") for i in range(4)]
+        assert_near([each["score"] for each in body["data"]], [cosine("a cat", text) for text in TEXTS])
+        assert body["usage"] == {"prompt_tokens": 20, "total_tokens": 20}
+
+    def test_one_with_one_and_several_with_several(self, server: Server) -> None:
+        assert_near(scores(server, text_1="sun", text_2="sun"), [1])
+        assert_near(scores(server, text_1=["sun"], text_2=["cat"]), [cosine("sun", "cat")])
+        expected = [cosine(*pair) for pair in zip(TEXTS, TEXTS[::-1], strict=True)]
+        assert_near(scores(server, text_1=TEXTS, text_2=TEXTS[::-1]), expected)
+
+    def test_forms_of_items(self, server: Server) -> None:
+        text = {"type": "text", "text": "sun"}
+        forms = ["sun", {"text": "sun"}, {"content": "sun"}, content(text), text]
+        assert_near(scores(server, queries="a cat", documents=forms), [cosine("a cat", "sun")] * 5)
+        for form in forms:
+            assert_near(scores(server, queries=form, documents=form), [1])
+        lines = content(text, {"type": "text", "text": "cat"})
+        assert_near(scores(server, queries=lines, documents="sun cat"), [1])
+
+    def test_pictures(self, server: Server) -> None:
+        forms = [content(PICTURE_PART), URI, PICTURE_PART]
+        assert_near(scores(server, queries="sun", items=forms), [to_picture("sun")] * 3)
+        assert_near(scores(server, queries=content(PICTURE_PART), items=["sun", URI]), [to_picture("sun"), 1])
+
+    def test_several_vectors_of_a_picture(self, queries: Server) -> None:
+        expected = float((several.query_vectors(PICTURE) @ toy.text_vector("sun")).max())
+        assert_near(scores(queries, text_1="sun", text_2=URI), [expected])
+        assert_near(scores(queries, text_1=URI, text_2=["sun", URI]), [expected, 1])
+
+    def test_the_model_s_prompts(self, prompted: Server) -> None:
+        assert_near(scores(prompted, queries="a cat", documents="sun"), [cosine("one a cat", "two sun")])
+
+    def test_vectors_of_tokens(self, tokens: Server) -> None:
+        assert_near(scores(tokens, queries="a cat", documents=TEXTS), [cosine("a cat", text) for text in TEXTS])
+        found = scores(tokens, queries="a cat", documents=TEXTS, output=several.LATE)
+        assert_near(found, [max_sim("a cat", text) for text in TEXTS])
+        assert_error(ask(tokens, "/score", queries="a", documents="b", output="sparse"), 400, "'sparse'", "dense, late")
+
+    @pytest.mark.parametrize(
+        ("more", "kept"),
+        [
+            ({"truncate_prompt_tokens": -1}, CATS),
+            ({"truncate_prompt_tokens": toy.MAX_LENGTH}, CATS),
+            ({"truncate_prompt_tokens": 5}, "cat cat cat"),
+            ({"truncate_prompt_tokens": 5, "truncation_side": "left"}, "dog dog dog"),
+            ({"truncation_side": "right"}, CATS),
+            ({"truncation_side": "left"}, DOGS),
+        ],
+    )
+    def test_truncation(self, server: Server, more: dict[str, Any], kept: str) -> None:
+        assert_near(scores(server, queries="sun", documents=LONG, **more), [cosine("sun", kept)])
+        assert_near(relevance(server, query=LONG, documents=["sun"], **more), [cosine("sun", kept)])
+
+    def test_too_long_texts_are_refused_unless_a_setting_says_otherwise(self, server: Server, toy_folder: Path) -> None:
+        for truncate in ({}, {"truncate_prompt_tokens": None, "truncation_side": None}):
+            assert_error(ask(server, "/score", queries="a", documents=["b", LONG], **truncate), 400, "22 tokens", "12")
+        with serving(toy_folder, PRECISION="f32", AUTO_TRUNCATE="true") as running:
+            assert_near(scores(running, queries="sun", documents=LONG), [cosine("sun", CATS)])
+
+    @pytest.mark.parametrize("path", ["/score", *RERANK_PATHS, "/pooling"])
+    @pytest.mark.parametrize("most", [13, -2, 0])
+    def test_lengths_that_the_model_does_not_have(self, server: Server, path: str, most: int) -> None:
+        body = {"queries": "a", "documents": "b"} if path == "/score" else {"query": "a", "documents": "b"}
+        body = {"input": "a", "task": "embed"} if path == "/pooling" else body
+        answer = ask(server, path, **body, truncate_prompt_tokens=most)
+        param = "truncate_prompt_tokens" if most else None
+        assert_error(answer, 400, f"is {most}", "12", param=param, is_v2=path == "/v2/rerank")
+
+
+class TestScoreErrors:
+    @pytest.mark.parametrize(
+        "sides",
+        [
+            {},
+            {"queries": "a"},
+            {"text_1": "a", "documents": "b"},
+            {"queries": "a", "documents": "b", "items": "c"},
+            {"data_1": "a", "data_2": None},
+        ],
+    )
+    def test_sides(self, server: Server, sides: dict[str, Any]) -> None:
+        has = " and ".join(sorted(key for key, value in sides.items() if value)) or "none"
+        assert_error(ask(server, "/score", **sides), 400, "text_1 with text_2", f"this one has {has}", "looks like")
+
+    @pytest.mark.parametrize("first", [["a", "b"], ["a"] * 4])
+    def test_numbers(self, server: Server, first: list[str]) -> None:
+        answer = ask(server, "/score", text_1=first, text_2=["b"] * 3)
+        assert_error(answer, 400, f"{len(first)} queries and 3 documents", "one query for all")
+
+    def test_items(self, server: Server) -> None:
+        for key in ("queries", "documents"):
+            body = {"queries": "a", "documents": "b"}
+            answer = ask(server, "/score", **{**body, key: []})
+            assert_error(answer, 400, f"{key} is an empty list", param=key)
+            answer = ask(server, "/score", **{**body, key: ["a", 1]})
+            assert_error(answer, 400, f"{key}[1] is neither a text nor an object", param=key)
+            answer = ask(server, "/score", **{**body, key: content({"type": "smell"})})
+            assert_error(answer, 400, f"{key}.content[0] is no content part", param=key)
+        mixed = content({"type": "text", "text": "sun"}, PICTURE_PART)
+        assert_error(ask(server, "/score", queries="a", documents=mixed), 400, "one text or of one picture")
+
+    def test_what_the_model_does_not_have(self, prompted: Server) -> None:
+        # A name that is not the model's, where it counts.
+        assert_error(ask(prompted, "/score", queries="a", documents="b", model="gpt"), 404, "'gpt'", "toy-texts")
+        answer = ask(prompted, "/score", queries="a", documents=content({"type": "image_url", "image_url": "AA"}))
+        assert_error(answer, 400, "toy-texts has no picture tower")
+
+    def test_too_much(self, prompted: Server) -> None:
+        assert_error(ask(prompted, "/score", queries="a", documents=["b"] * 5), 413, "6 items", "MAX_ITEMS")
+        assert_error(ask(prompted, "/score", queries="a", documents="b" * 5000), 413, "MAX_BODY_BYTES")
+
+    def test_bodies(self, server: Server) -> None:
+        for path in ("/score", "/rerank", "/pooling", "/detokenize"):
+            status, body = raw(server, "POST", path, b"{")
+            assert (status, set(json.loads(body)["error"])) == (400, {"message", "type", "param", "code"})
+        answer = ask(server, "/score", queries="a", documents="b", truncation_side="up")
+        assert_error(answer, 400, "'up'", param="truncation_side")
+        assert_error(server.get("/score"), 405, "POST")
+        assert_error(server.get("/v1/score/more"), 404, "/v1/score")
+
+
+class TestRerank:
+    @pytest.mark.parametrize("path", RERANK_PATHS)
+    def test_the_answer(self, server: Server, path: str) -> None:
+        body = answered(server, path, query="a cat", documents=TEXTS, model="any", unknown=1)
+        keys = {"id", "model", "usage", "results"}
+        assert set(body) == (keys | {"meta"} if path == "/v2/rerank" else keys)
+        assert body["id"].startswith("rerank-")
+        assert body["model"] == "toy"
+        assert body["usage"] == {"prompt_tokens": 20, "total_tokens": 20}
+        values = [cosine("a cat", text) for text in TEXTS]
+        # Of equal ones the first.
+        order = sorted(range(4), key=lambda place: (-round(values[place], 5), place))
+        assert [each["index"] for each in body["results"]] == order
+        assert_near([each["relevance_score"] for each in body["results"]], [values[place] for place in order])
+        documents = [{"text": TEXTS[place], "multi_modal": None} for place in order]
+        assert [each["document"] for each in body["results"]] == documents
+
+    @pytest.mark.parametrize(("top_n", "count"), [(None, 4), (0, 4), (-1, 4), (1, 1), (3, 3), (9, 4)])
+    def test_the_best_of_them(self, server: Server, top_n: int | None, count: int) -> None:
+        whole = answered(server, "/rerank", query="a cat", documents=TEXTS)["results"]
+        assert answered(server, "/rerank", query="a cat", documents=TEXTS, top_n=top_n)["results"] == whole[:count]
+
+    def test_forms_of_items(self, server: Server) -> None:
+        text = {"type": "text", "text": "sun"}
+        forms = ["sun", {"text": "sun"}, {"content": "sun"}, content(text), text]
+        results = answered(server, "/rerank", query={"text": "a cat"}, documents=forms)["results"]
+        assert_near([each["relevance_score"] for each in results], [cosine("a cat", "sun")] * 5)
+        as_text, as_parts = {"text": "sun", "multi_modal": None}, {"text": None, "multi_modal": [text]}
+        shown = {each["index"]: each["document"] for each in results}
+        assert [shown[index] for index in range(4)] == [as_text, as_text, as_text, as_parts]
+        assert_near(relevance(server, query="sun", documents="sun"), [1])
+
+    def test_pictures(self, server: Server, queries: Server) -> None:
+        documents = [content(PICTURE_PART), "cat"]
+        assert_near(relevance(server, query="sun", documents=documents), [to_picture("sun"), cosine("sun", "cat")])
+        assert_near(relevance(server, query=content(PICTURE_PART), documents=["sun"]), [to_picture("sun")])
+        (result,) = answered(server, "/rerank", query="sun", documents=documents[:1])["results"]
+        assert result["document"] == {"text": None, "multi_modal": [PICTURE_PART]}
+        expected = float((several.query_vectors(PICTURE) @ toy.text_vector("sun")).max())
+        assert_near(relevance(queries, query="sun", documents=documents), [expected, cosine("sun", "cat")])
+
+    def test_prompts_and_vectors_of_tokens(self, prompted: Server, tokens: Server) -> None:
+        assert_near(relevance(prompted, query="a cat", documents=["sun"]), [cosine("one a cat", "two sun")])
+        found = relevance(tokens, query="a cat", documents=TEXTS, output=several.LATE)
+        assert_near(found, [max_sim("a cat", text) for text in TEXTS])
+
+    @pytest.mark.parametrize("path", RERANK_PATHS)
+    @pytest.mark.parametrize(("most", "kept"), [(5, "cat cat cat"), (toy.MAX_LENGTH, CATS), (4096, CATS)])
+    def test_tokens_of_a_document(self, server: Server, path: str, most: int, kept: str) -> None:
+        found = relevance(server, path, query="sun", documents=[LONG], max_tokens_per_doc=most)
+        assert_near(found, [cosine("sun", kept)])
+        found = relevance(server, path, query=LONG, documents=["sun"], max_tokens_per_query=most)
+        assert_near(found, [cosine("sun", kept)])
+
+    def test_tokens_of_a_document_with_other_wishes(self, server: Server) -> None:
+        asked = {"query": "sun", "documents": [LONG], "truncation_side": "left"}
+        assert_near(relevance(server, **asked, max_tokens_per_doc=5), [cosine("sun", "dog dog dog")])
+        found = relevance(server, **asked, max_tokens_per_doc=5, truncate_prompt_tokens=4)
+        assert_near(found, [cosine("sun", "dog dog")])
+
+    def test_too_long_texts(self, server: Server) -> None:
+        """Cohere's clients expect that they are cut, vLLM's that they are refused."""
+        for path in ("/rerank", "/v1/rerank"):
+            assert_error(ask(server, path, query="sun", documents=[LONG]), 400, "22 tokens, more than 12")
+            assert_error(ask(server, path, query=LONG, documents=["a"], max_tokens_per_doc=5), 400, "22 tokens")
+        assert_near(relevance(server, "/v2/rerank", query="sun", documents=[LONG]), [cosine("sun", CATS)])
+
+    @pytest.mark.parametrize("path", RERANK_PATHS)
+    @pytest.mark.parametrize(
+        ("body", "param", "words"),
+        [
+            ({}, "query", ("query is missing", "looks like")),
+            ({"query": "a"}, "documents", ("documents is missing",)),
+            ({"query": 1, "documents": ["b"]}, "query", ("query is neither a text",)),
+            ({"query": ["a"], "documents": ["b"]}, "query", ("query is neither a text",)),
+            ({"query": "a", "documents": []}, "documents", ("documents is an empty list",)),
+            ({"query": "a", "documents": ["b", {}]}, "documents", ("documents[1] is neither",)),
+            ({"query": "a", "documents": ["b"], "top_n": "1"}, "top_n", ("$.top_n",)),
+            ({"query": "a", "documents": ["b"], "max_tokens_per_doc": -1}, "max_tokens_per_doc", ("at least 0",)),
+            ({"query": "a", "documents": ["b"], "max_tokens_per_query": 1}, None, ("it can be from 3 to 12",)),
+        ],
+    )
+    def test_errors(
+        self, server: Server, path: str, body: dict[str, Any], param: str | None, words: tuple[str, ...]
+    ) -> None:
+        assert_error(ask(server, path, **body), 400, *words, param=param, is_v2=path == "/v2/rerank")
+
+    def test_whose_a_body_is(self, server: Server) -> None:
+        """The three APIs at the path answer, and tell errors, each in its own shape."""
+        asked = {"query": "sun", "documents": ["sun"]}
+        assert set(answered(server, "/rerank", **asked)) == {"id", "model", "usage", "results"}
+        assert set(answered(server, "/rerank", **asked, property="")) == {"query", "scores"}
+        assert [set(each) for each in answered(server, "/rerank", query="sun", texts=["sun"])] == [{"index", "score"}]
+        assert set(ask(server, "/rerank", property="").json()) == {"error"}
+        assert isinstance(ask(server, "/rerank", property="").json()["error"], str)
+        assert set(ask(server, "/rerank", texts=["sun"]).json()) == {"error", "error_type"}
+        assert_error(ask(server, "/rerank", property=None, texts=None), 400, "query is missing")
+
+
+class TestPooling:
+    def test_a_vector_per_token(self, tokens: Server) -> None:
+        body = answered(tokens, "/pooling", input=TEXTS, model="any", unknown=1, use_activation=True)
+        assert set(body) == {"id", "object", "created", "model", "data", "usage"}
+        assert (body["object"], body["model"]) == ("list", "toy-tokens")
+        assert body["id"].startswith("pooling-")
+        assert abs(body["created"] - time.time()) < 60
+        assert [(each["index"], each["object"]) for each in body["data"]] == [(i, "pooling") for i in range(4)]
+        for each, text in zip(body["data"], TEXTS, strict=True):
+            assert_near(each["data"], several.token_vectors(text))
+        assert body["usage"] == {"prompt_tokens": 16, "total_tokens": 16}
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"input": "a red cat"},
+            {"input": ["a red cat"]},
+            {"input": ids_of("a red cat")},
+            {"input": [ids_of("a red cat")]},
+            {"input": "a red cat", "task": "token_embed"},
+            {"messages": [{"role": "user", "content": "a red cat"}]},
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "a red cat"}]}]},
+        ],
+    )
+    def test_forms_of_input(self, tokens: Server, body: dict[str, Any]) -> None:
+        (found,) = pooled(tokens, **body, use_activation=True)
+        assert_near(found, several.token_vectors("a red cat"))
+
+    def test_base64(self, tokens: Server) -> None:
+        (text,) = pooled(tokens, input="a red cat", encoding_format="base64")
+        (floats,) = pooled(tokens, input="a red cat", encoding_format="float")
+        assert_near(np.frombuffer(base64.b64decode(text), "<f4").reshape(-1, toy.DIMENSIONS), floats)
+        # That server's model has its vectors as they are.
+        assert_near(floats, toy.TEXT_WEIGHTS[ids_of("a red cat")][1:])
+
+    def test_special_tokens_and_truncation(self, tokens: Server) -> None:
+        asked = {"use_activation": True}
+        (found,) = pooled(tokens, input="a red cat", add_special_tokens=False, **asked)
+        # The first token has no vector.
+        assert_near(found, several.token_vectors("red cat")[:-1])
+        (found,) = pooled(tokens, input=LONG, truncate_prompt_tokens=5, truncation_side="left", **asked)
+        assert_near(found, several.token_vectors("dog dog dog"))
+        assert_error(ask(tokens, "/pooling", input=LONG), 400, "22 tokens, more than 12")
+
+    def test_dense_vectors(self, tokens: Server, server: Server) -> None:
+        assert_near(pooled(server, input=TEXTS, task="embed"), [toy.text_vector(text) for text in TEXTS])
+        assert_near(pooled(server, input=["sun", URI], task="embed")[1], toy.picture_vector(PICTURE))
+        assert_near(pooled(tokens, input="sun", task="embed"), [toy.text_row("sun")])
+        (found,) = pooled(tokens, input="sun", task="embed", dimensions=4, use_activation=True)
+        assert_near(found, toy.text_row("sun")[:4] / np.linalg.norm(toy.text_row("sun")[:4]))
+
+    def test_pictures(self, queries: Server) -> None:
+        messages = [{"role": "user", "content": [PICTURE_PART]}]
+        assert_near(pooled(queries, messages=messages)[0], several.query_vectors(PICTURE))
+        assert_near(pooled(queries, input=[URI])[0], several.query_vectors(PICTURE))
+        words = ("no vectors of single tokens of", '"embed"')
+        assert_error(ask(queries, "/pooling", input="sun"), 400, *words, "of texts")
+        assert_error(ask(queries, "/pooling", input=["sun", URI]), 400, *words)
+
+    @pytest.mark.parametrize(
+        ("body", "param", "words"),
+        [
+            ({}, "input", ("either input or messages", "looks like")),
+            ({"input": "a", "messages": []}, "input", ("either input or messages",)),
+            ({"input": []}, "input", ("input is an empty list",)),
+            ({"input": ["a", 1]}, "input", ("input[1] is neither a text",)),
+            ({"input": [[]]}, "input", ("input[0] is neither a text",)),
+            ({"input": {"text": "a"}}, "input", ("input[0] is neither a text",)),
+            ({"messages": []}, "messages", ("messages is no conversation",)),
+            ({"messages": [{"role": "user"}]}, "messages", ("messages[0] is no message",)),
+            ({"input": "a", "task": "classify"}, "task", ("'classify'",)),
+            ({"input": "a", "encoding_format": "bytes"}, "encoding_format", ("'bytes'",)),
+            ({"input": "a", "dimensions": 4}, None, ("dimensions are for dense vectors",)),
+            ({"input": [1, 99]}, None, ("vocabulary of 19",)),
+        ],
+    )
+    def test_errors(self, tokens: Server, body: dict[str, Any], param: str | None, words: tuple[str, ...]) -> None:
+        assert_error(ask(tokens, "/pooling", **body), 400, *words, param=param)
+
+    def test_a_model_without_vectors_of_tokens(self, server: Server) -> None:
+        assert_error(ask(server, "/pooling", input="sun"), 400, "toy gives no vectors of single tokens of texts")
+
+
+class TestTokens:
+    def test_tokenize(self, server: Server) -> None:
+        body = answered(server, "/tokenize", prompt="a red cat", model="any")
+        assert body == {"count": 5, "max_model_len": 12, "tokens": ids_of("a red cat"), "token_strs": None}
+        body = answered(server, "/tokenize", prompt="a red cat", add_special_tokens=False, return_token_strs=True)
+        assert (body["tokens"], body["token_strs"]) == (ids_of("a red cat")[1:-1], ["a", "red", "cat"])
+        assert answered(server, "/tokenize", prompt="")["tokens"] == ids_of("")
+        # They are counted, not cut.
+        assert answered(server, "/tokenize", prompt=LONG)["count"] == 22
+
+    def test_conversations(self, server: Server) -> None:
+        messages = [
+            {"role": "system", "content": "a red"},
+            {"role": "user", "content": [{"type": "text", "text": "cat"}]},
+        ]
+        assert answered(server, "/tokenize", messages=messages)["tokens"] == ids_of("a red cat")
+
+    def test_detokenize(self, server: Server) -> None:
+        assert answered(server, "/detokenize", tokens=ids_of("a red cat"), model="any") == {
+            "prompt": "<s> a red cat </s>"
+        }
+        assert answered(server, "/detokenize", tokens=[]) == {"prompt": ""}
+
+    def test_tokenize_of_others(self, server: Server) -> None:
+        """Other bodies at the path are text-embeddings-inference's."""
+        (found,) = answered(server, "/tokenize", inputs="cat")
+        assert [each["id"] for each in found] == ids_of("cat")
+        assert set(ask(server, "/tokenize").json()) == {"error", "error_type"}
+
+    def test_errors(self, server: Server, prompted: Server, pictures_only: Server) -> None:
+        assert_error(
+            ask(server, "/tokenize", prompt="a", messages=[]), 400, "either prompt or messages", param="prompt"
+        )
+        assert_error(ask(server, "/tokenize", prompt=["a"]), 400, "$.prompt", param="prompt")
+        picture = [{"role": "user", "content": [PICTURE_PART]}]
+        assert_error(ask(server, "/tokenize", messages=picture), 400, "only texts have tokens")
+        assert_error(ask(server, "/detokenize"), 400, "`tokens`")
+        assert_error(ask(server, "/detokenize", tokens=[5, 99]), 400, "99", "vocabulary of 19")
+        for path, body in (("/tokenize", {"prompt": "a"}), ("/detokenize", {"tokens": [1]})):
+            assert_error(ask(pictures_only, path, **body), 400, "takes no texts")
+            assert_error(ask(prompted, path, **body, model="gpt"), 404, "'gpt'")
+
+
+class TestMteb:
+    """Its wrappers of OpenAI-compatible servers, unmodified."""
+
+    def test_rerank(self, server: Server) -> None:
+        wrapper = OpenAIAPIRerankWrapper(server.url, "toy")
+        found = self.predicted(wrapper, {"text": ["a cat", "sun"]}, {"text": ["the dog", "a red sun"]})
+        assert_near(found, [cosine("a cat", "the dog"), cosine("sun", "a red sun")])
+
+    def test_rerank_pictures(self, server: Server) -> None:
+        wrapper = OpenAIAPIRerankWrapper(server.url, "toy")
+        found = self.predicted(wrapper, {"text": ["sun", ""]}, {"image": [PICTURE, PICTURE]})
+        assert_near(found, [to_picture("sun"), to_picture("")])
+
+    @pytest.mark.parametrize("use_chat_template", [True, False])
+    def test_vectors_of_tokens(self, tokens: Server, use_chat_template: bool) -> None:
+        wrapper = OpenAIAPITokenEmbedWrapper(tokens.url, "toy-tokens", use_chat_template=use_chat_template)
+        found = self.encoded(wrapper, text=["a red cat", "sun"])
+        for row, text in zip(found, ("a red cat", "sun"), strict=True):
+            assert_near(row, toy.TEXT_WEIGHTS[ids_of(text)][1:])
+
+    def test_vectors_of_pictures(self, queries: Server) -> None:
+        (found,) = self.encoded(OpenAIAPITokenEmbedWrapper(queries.url, "toy-queries"), image=[PICTURE])
+        assert_near(found, several.query_vectors(PICTURE))
+
+    def predicted(self, wrapper: Any, first: Any, second: Any) -> Any:
+        return wrapper.predict(
+            [first], [second], task_metadata=None, hf_split="", hf_subset="", show_progress_bar=False
+        )
+
+    def encoded(self, wrapper: Any, **columns: list[Any]) -> Any:
+        metadata: Any = type("Metadata", (), {"name": "toy", "type": "Retrieval", "modalities": ["text"]})()
+        return wrapper._encode([columns], task_metadata=metadata, hf_split="", hf_subset="", show_progress_bar=False)
+
+
+class TestCohere:
+    @pytest.fixture
+    def client(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+        cohere = pytest.importorskip("cohere")
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        with cohere.ClientV2("any key", base_url=server.url) as client:
+            yield client
+
+    def test_rerank(self, client: Any) -> None:
+        answer = client.rerank(model="toy", query="a cat", documents=TEXTS, top_n=2, max_tokens_per_doc=4096)
+        values = [cosine("a cat", text) for text in TEXTS]
+        order = sorted(range(4), key=lambda place: (-round(values[place], 5), place))[:2]
+        assert [each.index for each in answer.results] == order
+        assert_near([each.relevance_score for each in answer.results], [values[place] for place in order])
+        assert answer.id.startswith("rerank-")
+        assert (answer.meta.api_version.version, answer.meta.billed_units.search_units) == ("2", 1)
+        # Its classes take any answer; these hold it against their own types.
+        type(answer).model_validate(answer.model_dump(), strict=True)
+
+    def test_errors(self, client: Any) -> None:
+        cohere = pytest.importorskip("cohere")
+        with pytest.raises(cohere.BadRequestError) as caught:
+            client.rerank(model="toy", query="a cat", documents=[])
+        assert caught.value.body["message"].startswith("documents is an empty list")
