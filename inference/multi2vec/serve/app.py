@@ -14,12 +14,13 @@ from starlette.types import Scope
 
 from multi2vec import __version__
 from multi2vec.engine.errors import EmbedError
-from multi2vec.serve import dialects, openapi
+from multi2vec.serve import auth, dialects, openapi
 from multi2vec.serve import metrics as metric
 from multi2vec.serve.edge import Edge
 from multi2vec.serve.errors import Failure, failure_of, failure_of_http
 from multi2vec.serve.routes import Routes
 from multi2vec.serve.service import Service
+from multi2vec.serve.settings import listed
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ def create_app(service: Service, on_failure: Callable[[BaseException], None]) ->
         metrics=service.metrics,
         fingerprint=service.manifest.fingerprint,
         render_error=failures.render,
+        refuse=failures.unless_key_is_shown,
         is_draining=lambda: service.state == "draining",
         requests_per_connection=service.settings.max_requests_per_connection,
         access_log=service.settings.access_log,
@@ -94,6 +96,7 @@ class Failures:
     def __init__(self, service: Service, routes: Routes) -> None:
         self._metrics = service.metrics
         self._routes = routes
+        self._keys = auth.Keys(listed(service.settings.api_keys), service.settings.api_keys_file)
         self._there = f"{', '.join(routes.places)} and {METRICS}"
 
     def render(self, scope: Scope, failure: Failure) -> Response:
@@ -106,6 +109,15 @@ class Failures:
             response.headers["connection"] = "close"
         return response
 
+    def unless_key_is_shown(self, scope: Scope) -> Response | None:
+        """The answer for a request without one of the keys that are wanted; its body is not read."""
+        if self._keys.accept(scope["path"], scope["headers"]):
+            return None
+        self._refused(scope, auth.REFUSAL)
+        response = self.render(scope, auth.REFUSAL)
+        response.headers.update({"www-authenticate": "Bearer", "connection": "close"})
+        return response
+
     async def embed_error(self, request: Request, error: Exception) -> Response:
         """What the engine and our own code raise."""
         assert isinstance(error, EmbedError)
@@ -114,7 +126,7 @@ class Failures:
             logger.error("%s", error, exc_info=None if error.is_logged else error)
             error.is_logged = True
         else:
-            self._refused(request, failure)
+            self._refused(request.scope, failure)
         return self.render(request.scope, failure)
 
     async def http_error(self, request: Request, error: Exception) -> Response:
@@ -122,17 +134,17 @@ class Failures:
         assert isinstance(error, HTTPException)
         path = request.scope["path"]
         failure = failure_of_http(error, request.method, path, self._there)
-        self._refused(request, failure)
+        self._refused(request.scope, failure)
         response = self.render(request.scope, failure)
         response.headers.update(error.headers or {})
         return response
 
-    def _refused(self, request: Request, failure: Failure) -> None:
+    def _refused(self, scope: Scope, failure: Failure) -> None:
         self._metrics.refused.labels(failure.reason, failure.limit).inc()
         logger.info(
             "refused %s %s: %d %s: %s",
-            request.method,
-            request.scope["path"],
+            scope["method"],
+            scope["path"],
             failure.status,
             failure.reason,
             failure.message,

@@ -30,7 +30,8 @@ ErrorRenderer = Callable[[Scope, Failure], Response]
 
 
 class Edge:
-    """The outermost layer. `render_error(scope, failure)` gives an answer in the API's own shape."""
+    """The outermost layer. `render_error(scope, failure)` gives an answer in the API's own shape, `refuse(scope)` one
+    to those who may not ask."""
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class Edge:
         metrics: Metrics,
         fingerprint: str,
         render_error: ErrorRenderer,
+        refuse: Callable[[Scope], Response | None],
         is_draining: Callable[[], bool],
         requests_per_connection: int,
         access_log: bool,
@@ -49,6 +51,7 @@ class Edge:
         self._metrics = metrics
         self._fingerprint = (b"x-model-fingerprint", fingerprint.encode())
         self._render_error = render_error
+        self._refuse = refuse
         self._is_draining = is_draining
         self._requests_per_connection = requests_per_connection
         self._access_log = access_log
@@ -75,7 +78,7 @@ class Edge:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_marked)
+            await (self._refuse(scope) or self._app)(scope, receive, send_marked)
         except Exception:
             logger.exception("%s %s failed", scope["method"], scope["path"])
             if not status:

@@ -33,6 +33,16 @@ class Settings(BaseSettings):
         default="", description="Path prefix under which everything is served as well, such as `/clip`"
     )
 
+    api_keys: str = Field(
+        default="",
+        repr=False,
+        description="Keys of which each request has to show one (`Authorization: Bearer KEY`), separated by commas; "
+        "none: everybody may ask",
+    )
+    api_keys_file: Path | None = Field(
+        default=None, description="A file with such keys, one a line; it is read again when it changes"
+    )
+
     tag: str = Field(
         default=places.DEMO, description="Which converted model to serve: `demo`, or a folder under `models/`"
     )
@@ -148,6 +158,16 @@ class Settings(BaseSettings):
     @classmethod
     def _home(cls, value: Path | None) -> Path | None:
         return value.expanduser() if value else None
+
+    @field_validator("api_keys_file")
+    @classmethod
+    def _keys(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            try:
+                value.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise ValueError(f"{value} cannot be read: {getattr(error, 'strerror', error)}") from None
+        return value
 
     @field_validator("fetch_networks")
     @classmethod
