@@ -24,6 +24,8 @@ access = logging.getLogger("multi2vec.access")
 
 SLASHES = re.compile("/{2,}")
 REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
+# Version ff and ids of zeros alone are not valid; later versions may have more at the end.
+TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 ErrorRenderer = Callable[[Scope, Failure], Response]
@@ -62,8 +64,10 @@ class Edge:
             await self._app(scope, receive, send)
             return
         scope["path"] = clean_path(scope["path"], self._prefix)
-        identity = request_id(scope)
+        trace = trace_id(scope)
+        identity = request_id(scope, trace)
         logs.request_id.set(identity)
+        logs.trace_id.set(trace)
         started = time.perf_counter()
         status = 0
 
@@ -106,11 +110,17 @@ def clean_path(path: str, prefix: str) -> str:
     return path
 
 
-def request_id(scope: Scope) -> str:
-    """The client's `x-request-id` if it is harmless, else a new one."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id":
-            given = value.decode("latin-1")
-            if REQUEST_ID.fullmatch(given):
-                return str(given)
-    return uuid.uuid4().hex
+def request_id(scope: Scope, trace: str = "") -> str:
+    """The client's `x-request-id` if it is harmless, else its trace's id, else a new one."""
+    given = _header(scope, b"x-request-id")
+    return given if REQUEST_ID.fullmatch(given) else trace or uuid.uuid4().hex
+
+
+def trace_id(scope: Scope) -> str:
+    """The id in the client's `traceparent` (W3C Trace Context, section 3.2), 32 hexadecimal digits; "" without one."""
+    found = TRACEPARENT.fullmatch(_header(scope, b"traceparent"))
+    return found[1] if found else ""
+
+
+def _header(scope: Scope, name: bytes) -> str:
+    return next((value.decode("latin-1") for each, value in scope["headers"] if each == name), "")
