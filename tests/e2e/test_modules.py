@@ -63,6 +63,8 @@ TEXTS: dict[str, Callable[[str], Any]] = {
 def encoding(folder: Path) -> Path:
     """OpenAI's encoding, which Weaviate fetches from the internet to count tokens before it sends texts: here each byte
     is a token, under the name that its cache has for it."""
+    # A server in a container may be another user.
+    folder.chmod(0o755)
     lines = (f"{base64.b64encode(bytes([byte])).decode()} {byte}" for byte in range(256))
     (folder / hashlib.sha1(ENCODING.encode()).hexdigest()).write_text("\n".join(lines))
     return folder

@@ -22,6 +22,9 @@ ENGINES = ("docker", "podman")
 MODULE = "github.com/weaviate/weaviate"
 BINARY = "weaviate-server"
 
+# Variables of a server's environment that name a folder which it reads.
+FOLDERS = ("TIKTOKEN_CACHE_DIR",)
+
 PROBE_SECONDS = 30
 PULL_SECONDS = 600
 BUILD_SECONDS = 1800
@@ -76,6 +79,9 @@ def _container(version: str, tried: list[str]) -> Program | None:
     def command(environment: Mapping[str, str], http_port: int, ports: Sequence[int]) -> list[str]:
         network = ["--network=host"] if native else [f"--publish={LOOPBACK}:{port}:{port}" for port in ports]
         variables = [f"--env={key}={value}" for key, value in environment.items()]
+        # Folders of this machine are at the same place there.
+        folders = [environment[name] for name in FOLDERS if name in environment]
+        variables += [f"--volume={folder}:{folder}:ro" for folder in folders]
         host = LOOPBACK if native else "0.0.0.0"
         return [engine, "run", "--rm", "--name", name, *network, *variables, image, *_flags(host, http_port)]
 
