@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 
 import httpx
+import msgspec
 import numpy as np
 import pytest
 from fastapi import Response
@@ -21,16 +21,29 @@ from multi2vec.serve.settings import Settings
 from tests import toy
 
 
+class Text(msgspec.Struct):
+    """The toy's body."""
+
+    text: str = ""
+
+
+class Words(msgspec.Struct):
+    """The other's."""
+
+    words: list[str]
+
+
 def endpoints(service: Service) -> tuple[Endpoint, ...]:
-    """One text as the body, one vector as the answer."""
+    """One text in the body, one vector as the answer."""
 
-    async def embed(body: bytes) -> Response:
-        if not body:
-            raise BadRequest("the body is empty; it is a text")
+    async def embed(asked: Text) -> Response:
         embedder = await service.embedder()
-        return answers.json((await embedder.embed("text", [body.decode()])).rows[0])
+        return answers.json((await embedder.embed("text", [asked.text])).rows[0])
 
-    return (Post("/plain/embed", embed), Get("/plain/about", lambda: {"name": "toy", "since": 1}))
+    return (
+        Post("/plain/embed", embed, Text, '{"text": "cat"}', "a vector"),
+        Get("/plain/about", lambda: {"name": "toy", "since": 1}),
+    )
 
 
 def render_error(failure: Failure) -> Response:
@@ -43,14 +56,13 @@ TOY = Dialect("toy", endpoints, render_error)
 def lengths(service: Service) -> tuple[Endpoint, ...]:
     """Shares the toy's paths: a body with `words` is its own."""
 
-    async def length(body: bytes) -> Response:
-        words = json.loads(body)["words"]
-        if not isinstance(words, list):
-            raise BadRequest("words is no list")
-        return answers.json(len(words))
+    async def length(asked: Words) -> Response:
+        if not asked.words:
+            raise BadRequest("words is an empty list")
+        return answers.json(len(asked.words))
 
     return (
-        Post("/plain/embed", length, is_mine=lambda keys: "words" in keys),
+        Post("/plain/embed", length, Words, '{"words": ["cat"]}', "a number", is_mine=lambda keys: "words" in keys),
         Get("/plain/about", lambda: {"name": "lengths", "unit": "words"}),
     )
 
@@ -80,7 +92,7 @@ def with_toy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("with_toy")
 def test_a_dialect_is_one_file_and_one_line(toy_folder: Path) -> None:
-    (answer,) = ask(toy_folder, ("POST", "/plain/embed", b"a red cat"))
+    (answer,) = ask(toy_folder, ("POST", "/plain/embed", b'{"text": "a red cat"}'))
     np.testing.assert_allclose(answer.json(), toy.text_vector("a red cat"), atol=1e-5)
 
 
@@ -94,10 +106,8 @@ def test_errors_have_the_shape_of_the_api_that_the_path_belongs_to(toy_folder: P
         ("GET", "/elsewhere", b""),
         ("POST", "/vectorize", b"{"),
     )
-    assert (bad.status_code, bad.json()) == (
-        418,
-        {"code": "bad_request", "detail": "the body is empty; it is a text"},
-    )
+    assert (bad.status_code, bad.json()["code"]) == (418, "bad_request")
+    assert 'it looks like {"text": "cat"}' in bad.json()["detail"]
     assert below.json()["code"] == "not_found"
     assert method.json()["code"] == "method_not_allowed"
     assert method.headers["allow"] == "POST"
@@ -113,7 +123,7 @@ def test_a_fault_has_that_shape_too(toy_folder: Path, monkeypatch: pytest.Monkey
         raise KeyError("a secret")
 
     monkeypatch.setattr(Service, "embedder", broken)
-    (answer,) = ask(toy_folder, ("POST", "/plain/embed", b"cat"))
+    (answer,) = ask(toy_folder, ("POST", "/plain/embed", b'{"text": "cat"}'))
     assert answer.json()["code"] == "internal"
     assert "secret" not in answer.text
 
@@ -127,16 +137,16 @@ class TestSharedPaths:
     def test_the_body_decides_whose_it_is_and_how_its_error_looks(self, toy_folder: Path) -> None:
         text, words, wrong, null, broken, method = ask(
             toy_folder,
-            ("POST", "/plain/embed", b"a red cat"),
+            ("POST", "/plain/embed", b'{"text": "a red cat"}'),
             ("POST", "/plain/embed", b'{"words": ["a", "b"]}'),
-            ("POST", "/plain/embed", b'{"words": 1}'),
+            ("POST", "/plain/embed", b'{"words": []}'),
             ("POST", "/plain/embed", b'{"words": null}'),
             ("POST", "/plain/embed", b""),
             ("GET", "/plain/embed", b""),
         )
         np.testing.assert_allclose(text.json(), toy.text_vector("a red cat"), atol=1e-5)
         assert words.json() == 2
-        assert (wrong.status_code, wrong.json()) == (419, ["words is no list"])
+        assert (wrong.status_code, wrong.json()) == (419, ["words is an empty list"])
         # A key that is null is as good as none.
         assert len(null.json()) == toy.DIMENSIONS
         # Without a body of its own, a request is of the API that takes all others.

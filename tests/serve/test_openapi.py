@@ -70,7 +70,6 @@ def examples() -> list[Any]:
     found = []
     for path, place in routes().places.items():
         for dialect, post in place.posts:
-            assert post.body is not None, f"{dialect.name} does not describe the bodies of {path}"
             assert post.examples, f"{dialect.name} has no example for {path}"
             for name, body in post.examples.items():
                 found.append(pytest.param(path, body, id=f"{dialect.name} {path} {name}"))

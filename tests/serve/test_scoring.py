@@ -105,9 +105,9 @@ class TestPairs:
 
         monkeypatch.setattr(Embedder, "embed", counted)
         scored(toy_folder, side(["a", "b", "a"]), side(["c", "c", "c"], Wanted(prompt="")))
-        wanted = Wanted(normalise=True)
+        wanted = Wanted(normalise=True, is_search=False)
         # After the two of the model's proof.
-        assert calls[2:] == [(3, wanted), (3, Wanted(prompt="", normalise=True))]
+        assert calls[2:] == [(3, wanted), (3, Wanted(prompt="", normalise=True, is_search=False))]
 
     def test_vectors_are_normalised_whatever_the_model_does(self, toy_folder: Path) -> None:
         found = scored(toy_folder, side(["a red cat"]), side(TEXTS), normalise=False)

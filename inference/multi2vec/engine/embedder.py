@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -77,7 +77,7 @@ class Embedder:
         """
         lane = self.lanes.get(modality)
         if lane is not None:
-            return await lane.embed(items, wanted)
+            return await lane.embed(items, _decided(wanted, len(items)))
         if items:
             raise Unsupported(f"{self.manifest.tag} has no {word(modality)} tower")
         return Embedded(np.empty((0, self.manifest.dimensions), dtype=np.float32), (), 0)  # type: ignore[arg-type]
@@ -89,6 +89,7 @@ class Embedder:
         if len(items) == 1:
             ((modality, given),) = items.items()
             return {modality: await self.embed(modality, given, wanted)}
+        wanted = _decided(wanted, sum(map(len, items.values())))
         tasks = {modality: asyncio.ensure_future(self.embed(modality, items[modality], wanted)) for modality in items}
         try:
             await asyncio.gather(*tasks.values())
@@ -143,7 +144,7 @@ class Lane:
     async def embed(self, items: Sequence[Any], wanted: Wanted) -> Embedded:
         """One row per item; equal items are computed once."""
         finisher = Finisher(self._manifest, self.outputs, wanted)
-        self._observer.received(len(items))
+        self._observer.received(len(items), is_search=bool(wanted.is_search))
         places, first = _distinct(items)
         self._observer.deduplicated(len(items) - len(first))
         with self.batcher.admit(len(first)):
@@ -209,6 +210,11 @@ class Lane:
         if not isinstance(first, np.ndarray) or first.size * len(rows) <= FINISHED_HERE:
             return finisher.finish(rows)
         return await asyncio.get_running_loop().run_in_executor(self._pool, finisher.finish, rows)
+
+
+def _decided(wanted: Wanted, items: int) -> Wanted:
+    """With whether a request of so many items is a search."""
+    return replace(wanted, is_search=items == 1) if wanted.is_search is None else wanted
 
 
 def _distinct(items: Sequence[Any]) -> tuple[list[int], list[int]]:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 class LaneObserver:
     """Told of one modality's items and batches."""
 
-    def received(self, items: int) -> None:
-        """So many items were asked for."""
+    def received(self, items: int, *, is_search: bool) -> None:
+        """So many items were asked for, by somebody who waits to search with them or by an import."""
 
     def deduplicated(self, items: int) -> None:
         """So many of them were equal to another of the same request."""

@@ -20,7 +20,8 @@ class Wanted:
     for a prompt that has a place for it. A text of more tokens than `max_tokens` (and than the model takes) loses its
     end or its start, or is refused. Without `special_tokens` a text gets none of them. `output` names one of the
     manifest's outputs. `dimensions` cuts dense vectors to one of the lengths that the manifest allows, before they are
-    normalised. `normalise` None: as the model does.
+    normalised. `normalise` None: as the model does. `is_search`: somebody waits to search with the vectors; otherwise
+    they are an import's, of which more will come. None: a single item is a search.
     """
 
     prompt: str | None = None
@@ -31,6 +32,7 @@ class Wanted:
     output: str = "dense"
     dimensions: int | None = None
     normalise: bool | None = None
+    is_search: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -8,30 +8,45 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, Generic, TypeVar
 
+import msgspec
 from fastapi import Response
 
+from multi2vec.serve import bodies
 from multi2vec.serve.errors import Failure
 from multi2vec.serve.keys import Keys
 from multi2vec.serve.service import Service
 
+Body = TypeVar("Body")
+
 
 @dataclass(frozen=True)
-class Post:
-    """What is done with a body at a path.
+class Post(Generic[Body]):
+    """What is done with a body at a path, once it is of the right type; `example` shows those who sent another what
+    one looks like.
 
     `is_mine` tells from a body's keys whether it is this API's. None: everything that no other API at the path says
-    is its own. The rest is for whoever reads about it: the `body`'s type, and bodies by what they are `examples` of,
-    which any model answers unless their name says what it needs.
+    is its own. The rest is for whoever reads about it: bodies by what they are `examples` of, which any model answers
+    unless their name says what it needs.
     """
 
     path: str
-    answer: Callable[[bytes], Awaitable[Response]]
-    is_mine: Callable[[Keys], bool] | None = None
-    body: type | None = None
-    summary: str = ""
+    answer: Callable[[Body], Awaitable[Response]]
+    body: type[Body]
+    example: str
+    summary: str
     examples: Mapping[str, Any] = field(default_factory=dict)
+    is_mine: Callable[[Keys], bool] | None = None
+
+    async def respond(self, body: bytes) -> Response:
+        """Raises `BadRequest` for a body of another type, and what `answer` raises."""
+        return await self.answer(bodies.decode(self._decoder, body, self.path, self.example))
+
+    @cached_property
+    def _decoder(self) -> msgspec.json.Decoder[Body]:
+        return msgspec.json.Decoder(self.body)
 
 
 @dataclass(frozen=True)
@@ -50,7 +65,7 @@ class Probe:
     answer: Callable[[], Response]
 
 
-Endpoint = Post | Get | Probe
+Endpoint = Post[Any] | Get | Probe
 
 
 @dataclass(frozen=True)

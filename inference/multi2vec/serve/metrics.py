@@ -26,7 +26,9 @@ class Metrics(Observer):
             "refused", "Requests refused, by what was wrong and the setting that was in the way", "reason", "limit"
         )
         self.request_seconds = self._histogram("http_request_duration_seconds", "From head to answer", SECONDS, "route")
-        self.items = self._counter("items", "Items that vectors were asked for", "modality")
+        self.items = self._counter(
+            "items", "Items that vectors were asked for, by searches and by imports", "modality", "purpose"
+        )
         self.deduplicated = self._counter("deduplicated_items", "Equal items of a request", "modality")
         self.truncated = self._counter(
             "truncated_items", "Items longer than the model takes, or than wanted", "modality"
@@ -74,7 +76,8 @@ class LaneMetrics(LaneObserver):
     """Counts one modality's items and batches; label look-ups are made once."""
 
     def __init__(self, metrics: Metrics, modality: str) -> None:
-        self._items = metrics.items.labels(modality)
+        self._searched = metrics.items.labels(modality, "search")
+        self._imported = metrics.items.labels(modality, "import")
         self._deduplicated = metrics.deduplicated.labels(modality)
         self._truncated = metrics.truncated.labels(modality)
         self._prepare = metrics.prepare_seconds.labels(modality)
@@ -84,8 +87,8 @@ class LaneMetrics(LaneObserver):
         self._waiting = metrics.queue_items.labels(modality)
         self._admitted = metrics.admitted_items.labels(modality)
 
-    def received(self, items: int) -> None:
-        self._items.inc(items)
+    def received(self, items: int, *, is_search: bool) -> None:
+        (self._searched if is_search else self._imported).inc(items)
 
     def deduplicated(self, items: int) -> None:
         self._deduplicated.inc(items)

@@ -65,7 +65,7 @@ def router(routes: Routes) -> APIRouter:
 
 def schema(routes: Routes) -> dict[str, Any]:
     """An OpenAPI 3.1 document."""
-    bodies = [post.body for place in routes.places.values() for _, post in place.posts if post.body is not None]
+    bodies = [post.body for place in routes.places.values() for _, post in place.posts]
     schemas, components = msgspec.json.schema_components(list(dict.fromkeys(bodies)), ref_template=REFERENCE)
     by_type = dict(zip(dict.fromkeys(bodies), schemas, strict=True))
     return {
@@ -87,7 +87,7 @@ def _operations(place: Place, schemas: Mapping[Any, Any]) -> dict[str, Any]:
     if place.posts:
         operations["post"] = {
             "tags": [dialect.name for dialect, _ in place.posts][:1],
-            "summary": "; ".join(f"{dialect.name}: {post.summary}" for dialect, post in place.posts if post.summary),
+            "summary": "; ".join(f"{dialect.name}: {post.summary}" for dialect, post in place.posts),
             "requestBody": {"required": True, "content": {JSON: _body(place.posts, schemas)}},
             "responses": ANSWERS,
         }
@@ -98,8 +98,8 @@ def _operations(place: Place, schemas: Mapping[Any, Any]) -> dict[str, Any]:
     return operations
 
 
-def _body(posts: list[tuple[Dialect, Post]], schemas: Mapping[Any, Any]) -> dict[str, Any]:
-    forms = [schemas[post.body] for _, post in posts if post.body is not None]
+def _body(posts: list[tuple[Dialect, Post[Any]]], schemas: Mapping[Any, Any]) -> dict[str, Any]:
+    forms = [schemas[post.body] for _, post in posts]
     examples = {
         f"{dialect.name}: {name}": {"value": value} for dialect, post in posts for name, value in post.examples.items()
     }

@@ -59,6 +59,12 @@ def prompt_named(manifest: Manifest, name: str | None) -> str | None:
     return prompt_for(manifest, role)
 
 
+def is_search(word: str | None) -> bool | None:
+    """Whether a request that says this of its texts is a search, for `Wanted.is_search`; None if that does not say."""
+    role = WORDS.get(word or "")
+    return None if role is None else role == "query"
+
+
 def _first(manifest: Manifest, names: tuple[str, ...]) -> str | None:
     prompts = _prompts(manifest)
     return next((name for name in names if name in prompts), None)

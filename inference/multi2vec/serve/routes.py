@@ -24,7 +24,7 @@ class Place:
     """A path, and what each dialect has there."""
 
     path: str
-    posts: list[tuple[Dialect, Post]] = field(default_factory=list)
+    posts: list[tuple[Dialect, Post[Any]]] = field(default_factory=list)
     gets: list[tuple[Dialect, Get]] = field(default_factory=list)
     probes: list[tuple[Dialect, Probe]] = field(default_factory=list)
 
@@ -34,7 +34,7 @@ class Place:
         rest = next((dialect for dialect, post in self.posts if post.is_mine is None), None)
         return rest or [*self.posts, *self.gets, *self.probes][0][0]
 
-    def post(self, body: bytes) -> tuple[Dialect, Post]:
+    def post(self, body: bytes) -> tuple[Dialect, Post[Any]]:
         """Whose body it is."""
         if len(self.posts) == 1:
             return self.posts[0]
@@ -105,7 +105,7 @@ class Routes:
         async def posted(request: Request) -> Response:
             body = await bodies.read(request, limit)
             request.scope[OWNER], post = place.post(body)
-            return await bodies.unless_gone(request, post.answer(body))
+            return await bodies.unless_gone(request, post.respond(body))
 
         return posted
 

@@ -186,7 +186,14 @@ async def _embedded(
     for (first, second), comparison in zip(pairs, how, strict=True):
         needed.setdefault(("queries", comparison.query), {})[first] = None
         needed.setdefault(("documents", comparison.document), {})[second] = None
-    found = await _together([_embed(service, sides[name], output, [*own]) for (name, output), own in needed.items()])
+    # What fits one query is asked by somebody who searches; pairs that belong together are counted or filtered.
+    is_search = len(sides["queries"].items) == 1
+    found = await _together(
+        [
+            _embed(service, sides[name].items, [*own], replace(sides[name].wanted, output=output, is_search=is_search))
+            for (name, output), own in needed.items()
+        ]
+    )
     rows: dict[tuple[SideName, str, int], Row] = {}
     tokens: dict[tuple[SideName, int], int] = {}
     for ((name, output), own), embedded in zip(needed.items(), found, strict=True):
@@ -195,9 +202,8 @@ async def _embedded(
     return rows, sum(tokens.values())
 
 
-async def _embed(service: Service, given: Side, output: str, places: Sequence[int]) -> Embedded:
-    wanted = replace(given.wanted, output=output, normalise=True)
-    return await items.embed(service, [given.items[place] for place in places], wanted)
+async def _embed(service: Service, given: Sequence[Item], places: Sequence[int], wanted: Wanted) -> Embedded:
+    return await items.embed(service, [given[place] for place in places], replace(wanted, normalise=True))
 
 
 async def _together(calls: Sequence[Coroutine[Any, Any, Embedded]]) -> Sequence[Embedded]:

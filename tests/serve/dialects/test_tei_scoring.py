@@ -147,7 +147,7 @@ class TestErrors:
             ("/similarity", {"inputs": "a"}, ("/similarity", "$.inputs", "it looks like")),
             ("/similarity", {"inputs": {"sentences": []}}, ("`source_sentence`",)),
             ("/similarity", {**SIMILARITY, "parameters": {"truncation_direction": "up"}}, ("'up'",)),
-            ("/", {"inputs": {"source_sentence": "a"}}, ("/similarity", "`sentences`")),
+            ("/", {"inputs": {"source_sentence": "a"}}, ("what / takes", "`sentences`")),
             ("/rerank", {"texts": ["a"]}, ("/rerank", "`query`", "it looks like")),
             ("/rerank", {"query": "a", "texts": "b"}, ("$.texts",)),
             ("/rerank", {**RERANK, "return_text": "yes"}, ("$.return_text",)),

@@ -13,13 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
-import numpy as np
 from fastapi import Response
 
 from multi2vec.engine.rows import Vectors
 from multi2vec.engine.wanted import Embedded, Truncation, Wanted
 from multi2vec.manifest import Manifest
-from multi2vec.serve import answers, bodies, examples, items, models, quantised, roles
+from multi2vec.serve import answers, examples, items, models, quantised, roles
 from multi2vec.serve.dialect import Dialect, Endpoint, Post
 from multi2vec.serve.errors import BadRequest, Failure
 from multi2vec.serve.items import Item
@@ -74,9 +73,6 @@ class EmbedRequest(msgspec.Struct):
     truncate: str | None = None
 
 
-_decoder = msgspec.json.Decoder(EmbedRequest)
-
-
 def endpoints(service: Service) -> tuple[Endpoint, ...]:
     """`/v2/embed` and `/v1/embed`."""
     name = models.Name(service)
@@ -115,6 +111,7 @@ def wishes(asked: EmbedRequest, service: Service) -> Wanted:
         raise BadRequest(f"truncate is {asked.truncate!r}; it can be {known}")
     return Wanted(
         prompt=prompt_for(service.manifest, asked.input_type),
+        is_search=roles.is_search(asked.input_type),
         truncate=TRUNCATIONS[asked.truncate] if asked.truncate else models.truncation(service, "end"),
         max_tokens=_most_tokens(asked.max_tokens, service.manifest),
         dimensions=asked.output_dimension,
@@ -144,24 +141,23 @@ def types_of(asked: EmbedRequest, version: Version) -> Sequence[str] | None:
     return asked.embedding_types
 
 
-def _endpoint(service: Service, name: models.Name, version: Version) -> Post:
+def _endpoint(service: Service, name: models.Name, version: Version) -> Post[EmbedRequest]:
     path = f"/v{version}/embed"
 
-    async def embed(body: bytes) -> Response:
-        asked = bodies.decode(_decoder, body, path, EXAMPLE)
+    async def embed(asked: EmbedRequest) -> Response:
         name.check(asked.model)
         inputs, types = parse(asked, service.manifest), types_of(asked, version)
         embedded = await items.embed(service, inputs, wishes(asked, service))
         return answers.json(
             {
                 "id": str(uuid.uuid4()),
-                **_vectors(embedded, types),
+                **await _vectors(embedded, types),
                 "texts": asked.texts or [],
                 "meta": {"api_version": {"version": version}, "billed_units": _billed(inputs, embedded)},
             }
         )
 
-    return Post(path, embed, body=EmbedRequest, summary="vectors of texts or pictures", examples=EXAMPLES)
+    return Post(path, embed, EmbedRequest, EXAMPLE, "vectors of texts or pictures", EXAMPLES)
 
 
 def _input(given: Input, manifest: Manifest, where: str) -> Item:
@@ -179,13 +175,12 @@ def _most_tokens(asked: int | None, manifest: Manifest) -> int | None:
     return min(asked, models.longest_text(manifest))
 
 
-def _vectors(embedded: Embedded, types: Sequence[str] | None) -> dict[str, Any]:
+async def _vectors(embedded: Embedded, types: Sequence[str] | None) -> dict[str, Any]:
     """The vectors by their types; for None as plain lists of floats."""
-    # Rows that were cut and not normalised lie apart in memory, which JSON cannot be written from.
-    rows: Vectors = np.ascontiguousarray(embedded.rows, dtype=np.float32)
     if types is None:
-        return {"response_type": "embeddings_floats", "embeddings": rows}
-    return {"response_type": "embeddings_by_type", "embeddings": {each: TYPES[each](rows) for each in types}}
+        return {"response_type": "embeddings_floats", "embeddings": await answers.written(embedded.rows)}
+    by_type = {each: await answers.written(embedded.rows, TYPES[each]) for each in types}
+    return {"response_type": "embeddings_by_type", "embeddings": by_type}
 
 
 def _billed(inputs: Sequence[Item], embedded: Embedded) -> dict[str, int]:
@@ -193,12 +188,12 @@ def _billed(inputs: Sequence[Item], embedded: Embedded) -> dict[str, int]:
     return {"input_tokens": sum(embedded.tokens), "images": pictures}
 
 
-# By embedding type: from float32 (n, dimensions) to what JSON is written of.
+# By embedding type: from float32 (dimensions,) to what JSON is written of.
 TYPES: Mapping[str, Callable[[Vectors], Any]] = {
-    "float": lambda rows: rows,
+    "float": answers.ENCODINGS["float"],
     "int8": quantised.int8,
     "uint8": quantised.uint8,
     "binary": quantised.binary,
     "ubinary": quantised.ubinary,
-    "base64": lambda rows: [answers.base64_of(row) for row in rows],
+    "base64": answers.base64_of,
 }

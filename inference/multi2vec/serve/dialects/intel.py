@@ -13,7 +13,7 @@ from fastapi import Response
 
 from multi2vec.engine.errors import Unsupported
 from multi2vec.engine.wanted import Wanted
-from multi2vec.serve import answers, bodies, examples, items, models, probes
+from multi2vec.serve import answers, examples, items, models, probes
 from multi2vec.serve.dialect import Dialect, Endpoint, Get, Post
 from multi2vec.serve.errors import BadRequest, Failure, NotReady
 from multi2vec.serve.items import Item
@@ -42,22 +42,18 @@ class EmbeddingsRequest(msgspec.Struct):
     encoding_format: Literal["float", "base64"] | None = None
 
 
-_decoder = msgspec.json.Decoder(EmbeddingsRequest)
-
-
 def endpoints(service: Service) -> tuple[Endpoint, ...]:
     """`/embeddings` for an `input` that is an object; `/models`, `/model/…` and `/health`."""
     manifest = service.manifest
     name = models.Name(service)
 
-    async def embeddings(body: bytes) -> Response:
-        asked = bodies.decode(_decoder, body, PATH, EXAMPLE)
+    async def embeddings(asked: EmbeddingsRequest) -> Response:
         name.check(asked.model)
         given, is_one = parse(asked.input, manifest.tag)
         wanted = Wanted(truncate=models.truncation(service, "end"))
-        rows: Any = (await items.embed(service, given, wanted)).rows
-        written = [answers.base64_of(row) for row in rows] if asked.encoding_format == "base64" else rows
-        return answers.json({"embedding": written[0] if is_one else written})
+        embedded = await items.embed(service, given, wanted)
+        vectors = await answers.written(embedded.rows, answers.ENCODINGS[asked.encoding_format or "float"])
+        return answers.json({"embedding": vectors[0] if is_one else vectors})
 
     def listed() -> dict[str, Any]:
         return {"current_model": manifest.tag, "available_models": {manifest.family: [manifest.tag]}, "total_models": 1}
@@ -79,10 +75,11 @@ def endpoints(service: Service) -> tuple[Endpoint, ...]:
         Post(
             PATH,
             embeddings,
+            EmbeddingsRequest,
+            EXAMPLE,
+            "vectors of one input by its type",
+            EXAMPLES,
             is_mine=lambda keys: keys.opens("input") == "{",
-            body=EmbeddingsRequest,
-            summary="vectors of one input by its type",
-            examples=EXAMPLES,
         ),
         *(Get(path, listed) for path in ("/models", "/model/list")),
         Get("/model/current", current),

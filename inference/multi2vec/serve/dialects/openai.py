@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, cast
 
-import msgspec
 import numpy as np
 from fastapi import Response
 
 from multi2vec.engine.rows import Vectors
 from multi2vec.engine.wanted import Embedded, Wanted
 from multi2vec.manifest import Manifest
-from multi2vec.serve import answers, bodies, examples, items, models, roles
+from multi2vec.serve import answers, examples, items, models, roles
 from multi2vec.serve.dialect import Dialect, Endpoint, Get, Post
+from multi2vec.serve.dialects.vllm.wishes import Wishes, wanted
 from multi2vec.serve.errors import BadRequest
 from multi2vec.serve.items import Item
 from multi2vec.serve.service import Service
@@ -55,19 +56,16 @@ RATE_LIMITS = {
 OBJECTS = {"text": "text", "image": "image", "video": "video"}
 
 
-class EmbeddingsRequest(msgspec.Struct):
-    """`input` or `messages` is given. Unknown keys are ignored; null is as good as absent."""
+class EmbeddingsRequest(Wishes):
+    """`input` or `messages` is given."""
 
     input: Any = None
     messages: Any = None
-    model: str | None = None
     encoding_format: Literal["float", "base64", "bytes", "bytes_only"] | None = None
     embed_dtype: Literal["float32", "float16"] | None = None
     endianness: Literal["native", "little", "big"] | None = None
     dimensions: int | None = None
     modality: Literal["text", "image", "audio", "video"] | None = None
-    truncate_prompt_tokens: int | None = None
-    truncation_side: Literal["left", "right"] | None = None
     add_special_tokens: bool | None = None
     use_activation: bool | None = None
     normalize: bool | None = None
@@ -76,29 +74,22 @@ class EmbeddingsRequest(msgspec.Struct):
     task: str | None = None
 
 
-_decoder = msgspec.json.Decoder(EmbeddingsRequest)
-
-
 def endpoints(service: Service) -> tuple[Endpoint, ...]:
     """`/v1/embeddings` and `/embeddings`, `/v1/models` and `/models`, `/health`."""
     name = models.Name(service)
     model = describe(service.manifest, int(time.time()))
 
-    async def embeddings(body: bytes) -> Response:
-        asked = bodies.decode(_decoder, body, PATHS[0], EXAMPLE)
+    async def embeddings(asked: EmbeddingsRequest) -> Response:
         name.check(asked.model)
         inputs = parse(asked, service.manifest)
         embedded = await items.embed(service, inputs, wishes(asked, service))
-        return ANSWERS[asked.encoding_format or "float"](embedded, name.tag, dtype_of(asked))
+        return await ANSWERS[asked.encoding_format or "float"](embedded, name.tag, dtype_of(asked))
 
     def listed() -> dict[str, Any]:
         return {"object": "list", "data": [model]}
 
     return (
-        *(
-            Post(path, embeddings, body=EmbeddingsRequest, summary="vectors of any input", examples=EXAMPLES)
-            for path in PATHS
-        ),
+        *(Post(path, embeddings, EmbeddingsRequest, EXAMPLE, "vectors of any input", EXAMPLES) for path in PATHS),
         *(Get(path, listed) for path in ("/v1/models", "/models")),
         Get(f"/v1/models/{name.tag}", lambda: model),
         Get("/health", lambda: {"unix": time.time()}),
@@ -143,19 +134,12 @@ def wishes(asked: EmbeddingsRequest, service: Service) -> Wanted:
         raise BadRequest("normalize and use_activation say the same thing and contradict each other", param="normalize")
     if asked.dimensions is not None and asked.dimensions < 1:
         raise BadRequest(f"dimensions is {asked.dimensions}; it is at least 1", param="dimensions")
-    most, tokens = models.longest_text(service.manifest), asked.truncate_prompt_tokens
-    if tokens is not None and (tokens < -1 or tokens > most > 0):
-        raise BadRequest(
-            f"truncate_prompt_tokens is {tokens}; it is at most {most}, the longest text of this model, or -1 for that",
-            param="truncate_prompt_tokens",
-        )
-    is_cut = tokens is not None or asked.truncation_side is not None
-    side: Literal["end", "start"] = "start" if asked.truncation_side == "left" else "end"
-    return Wanted(
-        prompt=roles.prompt_named(service.manifest, asked.prompt_name or asked.input_type),
+    role = asked.prompt_name or asked.input_type
+    return replace(
+        wanted(asked, service),
+        prompt=roles.prompt_named(service.manifest, role),
+        is_search=roles.is_search(role),
         task=asked.task,
-        truncate=side if is_cut else models.truncation(service, "refuse"),
-        max_tokens=None if tokens == -1 else tokens,
         special_tokens=asked.add_special_tokens is not False,
         dimensions=asked.dimensions,
         normalise=asked.use_activation if asked.use_activation is not None else asked.normalize,
@@ -225,22 +209,23 @@ def _is_message(given: Any) -> bool:
     return isinstance(given, dict) and "role" in given
 
 
-def _floats(embedded: Embedded, model: str, dtype: str) -> Response:
-    return _listed(list(embedded.rows), _usage(embedded), model)
+async def _floats(embedded: Embedded, model: str, dtype: str) -> Response:
+    return _listed(await answers.written(embedded.rows), _usage(embedded), model)
 
 
-def _base64(embedded: Embedded, model: str, dtype: str) -> Response:
-    return _listed([answers.base64_of(row, dtype) for row in _dense(embedded)], _usage(embedded), model)
+async def _base64(embedded: Embedded, model: str, dtype: str) -> Response:
+    vectors = await answers.written(embedded.rows, lambda row: answers.base64_of(row, dtype))
+    return _listed(vectors, _usage(embedded), model)
 
 
-def _listed(vectors: list[Any], usage: dict[str, int], model: str) -> Response:
+def _listed(vectors: Sequence[Any], usage: dict[str, int], model: str) -> Response:
     data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
     return answers.json({"object": "list", "data": data, "model": model, "usage": usage}, headers=RATE_LIMITS)
 
 
-def _bytes(embedded: Embedded, model: str, dtype: str) -> Response:
+async def _bytes(embedded: Embedded, model: str, dtype: str) -> Response:
     """All vectors' bytes, one after the other; where each is stands in the header `metadata`, as vLLM has it."""
-    plain = _bytes_only(embedded, model, dtype)
+    plain = await _bytes_only(embedded, model, dtype)
     kind, dimensions = np.dtype(dtype), len(_dense(embedded)[0])
     size = dimensions * kind.itemsize
     places = [
@@ -258,7 +243,7 @@ def _bytes(embedded: Embedded, model: str, dtype: str) -> Response:
     return plain
 
 
-def _bytes_only(embedded: Embedded, model: str, dtype: str) -> Response:
+async def _bytes_only(embedded: Embedded, model: str, dtype: str) -> Response:
     rows = np.stack(_dense(embedded)).astype(dtype, copy=False)
     return Response(rows.tobytes(), headers=RATE_LIMITS, media_type="application/octet-stream")
 
@@ -273,7 +258,7 @@ def _usage(embedded: Embedded) -> dict[str, int]:
 
 
 # By encoding format.
-ANSWERS: dict[str, Callable[[Embedded, str, str], Response]] = {
+ANSWERS: dict[str, Callable[[Embedded, str, str], Awaitable[Response]]] = {
     "float": _floats,
     "base64": _base64,
     "bytes": _bytes,

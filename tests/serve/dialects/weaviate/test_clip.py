@@ -172,8 +172,8 @@ class TestRoutes:
         text = server.get("/metrics").text
         for name in (
             'multi2vec_http_requests_total{method="POST",route="/vectorize",status="200"}',
-            'multi2vec_items_total{modality="text"}',
-            'multi2vec_items_total{modality="image"}',
+            'multi2vec_items_total{modality="text",purpose="import"}',
+            'multi2vec_items_total{modality="image",purpose="search"}',
             'multi2vec_queue_items{modality="text"} 0.0',
             'multi2vec_queue_wait_seconds_count{modality="image"}',
             'multi2vec_batch_items_count{modality="text"}',

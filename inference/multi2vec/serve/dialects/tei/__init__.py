@@ -6,6 +6,7 @@ The wire format is read from its router (`router/src/http/types.rs` and `server.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,9 +14,16 @@ from multi2vec import __version__
 from multi2vec.manifest import Source
 from multi2vec.serve import models
 from multi2vec.serve.dialect import Dialect, Endpoint, Get, Post
-from multi2vec.serve.dialects.tei.embed import EmbedRequest, InputsRequest, embed, embed_all, embed_sparse
+from multi2vec.serve.dialects.tei.embed import EXAMPLE, EmbedRequest, InputsRequest, embed, embed_all, embed_sparse
 from multi2vec.serve.dialects.tei.errors import render_error
-from multi2vec.serve.dialects.tei.tokens import DecodeRequest, TokenizeRequest, decode, tokenize
+from multi2vec.serve.dialects.tei.tokens import (
+    DECODE_EXAMPLE,
+    TOKENIZE_EXAMPLE,
+    DecodeRequest,
+    TokenizeRequest,
+    decode,
+    tokenize,
+)
 from multi2vec.serve.service import Service
 
 EMBED = {"texts": {"inputs": ["a red square", "a blue circle"], "normalize": True, "truncate": True}}
@@ -30,14 +38,15 @@ DTYPES = {"fp32": "float32", "fp16": "float16"}
 
 def endpoints(service: Service) -> tuple[Endpoint, ...]:
     """`/embed`, `/embed_sparse`, `/embed_all`, `/tokenize`, `/decode`, `/info`."""
+    dense = Post("/embed", partial(embed, service), EmbedRequest, EXAMPLE, "vectors of texts", EMBED)
     return (
-        Post("/embed", partial(embed, service), body=EmbedRequest, examples=EMBED),
+        dense,
         # huggingface_hub's client posts to the server's bare URL.
-        Post("/", partial(embed, service), body=EmbedRequest, examples=EMBED),
-        Post("/embed_sparse", partial(embed_sparse, service), body=InputsRequest, examples=SPARSE),
-        Post("/embed_all", partial(embed_all, service), body=InputsRequest, examples=ALL),
-        Post("/tokenize", partial(tokenize, service), body=TokenizeRequest, examples=TOKENIZE),
-        Post("/decode", partial(decode, service), body=DecodeRequest, examples=DECODE),
+        replace(dense, path="/"),
+        Post("/embed_sparse", partial(embed_sparse, service), InputsRequest, EXAMPLE, "weights by token id", SPARSE),
+        Post("/embed_all", partial(embed_all, service), InputsRequest, EXAMPLE, "vectors of tokens", ALL),
+        Post("/tokenize", partial(tokenize, service), TokenizeRequest, TOKENIZE_EXAMPLE, "tokens of texts", TOKENIZE),
+        Post("/decode", partial(decode, service), DecodeRequest, DECODE_EXAMPLE, "texts of tokens", DECODE),
         Get("/info", partial(info, service)),
     )
 

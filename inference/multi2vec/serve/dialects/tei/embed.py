@@ -7,19 +7,21 @@ given as token ids gets no prompt.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-import numpy as np
 from fastapi import Response
 
-from multi2vec.engine.wanted import Embedded, Wanted
+from multi2vec.engine.rows import Sparse
+from multi2vec.engine.wanted import Wanted
 from multi2vec.manifest import Manifest
-from multi2vec.serve import answers, bodies, items, models, roles
+from multi2vec.serve import answers, items, models
 from multi2vec.serve.dialects.tei.errors import WrongModel
+from multi2vec.serve.dialects.tei.headers import computed
 from multi2vec.serve.dialects.tei.inputs import one_by_one
+from multi2vec.serve.dialects.tei.wishes import Direction, wanted
 from multi2vec.serve.items import Item
 from multi2vec.serve.service import Service
 from multi2vec.specs import Kind
@@ -33,7 +35,7 @@ class InputsRequest(msgspec.Struct):
 
     inputs: str | list[str | int | list[int]]
     truncate: bool | None = None
-    truncation_direction: Literal["Left", "Right", "left", "right"] | None = None
+    truncation_direction: Direction | None = None
     prompt_name: str | None = None
 
 
@@ -44,31 +46,24 @@ class EmbedRequest(InputsRequest):
     dimensions: int | None = None
 
 
-_embed_decoder = msgspec.json.Decoder(EmbedRequest)
-_inputs_decoder = msgspec.json.Decoder(InputsRequest)
-
-
-async def embed(service: Service, body: bytes) -> Response:
+async def embed(service: Service, asked: EmbedRequest) -> Response:
     """`/embed`. Raises what `items.embed` does, `BadRequest` and `Empty`."""
-    asked = bodies.decode(_embed_decoder, body, "/embed", EXAMPLE)
     normalise = service.settings.normalise is not False if asked.normalize is None else asked.normalize
-    wanted = replace(wishes(asked, service), dimensions=asked.dimensions, normalise=normalise)
-    # Rows that are cut and not normalised do not lie together, and only those that do can be written.
-    return await _answer(service, asked, wanted, np.ascontiguousarray)
+    return await _answer(
+        service, asked, replace(wishes(asked, service), dimensions=asked.dimensions, normalise=normalise)
+    )
 
 
-async def embed_sparse(service: Service, body: bytes) -> Response:
+async def embed_sparse(service: Service, asked: InputsRequest) -> Response:
     """`/embed_sparse`. Raises as `embed` does, and `WrongModel`."""
-    asked = bodies.decode(_inputs_decoder, body, "/embed_sparse", EXAMPLE)
     output = _output(service.manifest, "sparse", "sparse weights")
     return await _answer(service, asked, replace(wishes(asked, service), output=output), _sparse)
 
 
-async def embed_all(service: Service, body: bytes) -> Response:
+async def embed_all(service: Service, asked: InputsRequest) -> Response:
     """`/embed_all`. Raises as `embed` does, and `WrongModel`."""
-    asked = bodies.decode(_inputs_decoder, body, "/embed_all", EXAMPLE)
     output = _output(service.manifest, "tokens", "vectors of single tokens")
-    return await _answer(service, asked, replace(wishes(asked, service), output=output), list)
+    return await _answer(service, asked, replace(wishes(asked, service), output=output))
 
 
 def parse(asked: InputsRequest, manifest: Manifest) -> list[Item]:
@@ -79,31 +74,17 @@ def parse(asked: InputsRequest, manifest: Manifest) -> list[Item]:
 
 def wishes(asked: InputsRequest, service: Service) -> Wanted:
     """What the request wants of any vectors. Raises `BadRequest` for a prompt that the model lacks."""
-    cut = models.truncation(service, "end") != "refuse" if asked.truncate is None else asked.truncate
-    side = asked.truncation_direction or "right"
-    return Wanted(
-        prompt=roles.prompt_named(service.manifest, asked.prompt_name),
-        truncate="refuse" if not cut else "start" if side.lower() == "left" else "end",
-    )
+    return wanted(service, asked.truncate, asked.truncation_direction, asked.prompt_name)
 
 
-async def _answer(service: Service, asked: InputsRequest, wanted: Wanted, shown: Callable[[Any], Any]) -> Response:
+async def _answer(
+    service: Service, asked: InputsRequest, wishes: Wanted, encode: Callable[[Any], Any] = lambda row: row
+) -> Response:
     started = time.perf_counter()
     given = parse(asked, service.manifest)
-    embedded = await items.embed(service, given, wanted)
-    headers = _headers(service, given, embedded, time.perf_counter() - started)
-    return answers.json(shown(embedded.rows), headers=headers)
-
-
-def _headers(service: Service, given: Sequence[Item], embedded: Embedded, seconds: float) -> dict[str, str]:
-    milliseconds = str(int(seconds * 1000))
-    return {
-        "x-compute-type": service.execution.device.lower(),
-        "x-compute-time": milliseconds,
-        "x-compute-characters": str(sum(len(item.content) for item in given if item.modality == "text")),
-        "x-compute-tokens": str(sum(embedded.tokens)),
-        "x-total-time": milliseconds,
-    }
+    embedded = await items.embed(service, given, wishes)
+    headers = computed(service, given, sum(embedded.tokens), started)
+    return answers.json(await answers.written(embedded.rows, encode), headers=headers)
 
 
 def _output(manifest: Manifest, kind: Kind, what: str) -> str:
@@ -113,8 +94,5 @@ def _output(manifest: Manifest, kind: Kind, what: str) -> str:
     return output
 
 
-def _sparse(rows: Sequence[Any]) -> list[list[dict[str, Any]]]:
-    return [
-        [{"index": index, "value": value} for index, value in zip(row.ids.tolist(), row.weights, strict=True)]
-        for row in rows
-    ]
+def _sparse(row: Sparse) -> list[dict[str, Any]]:
+    return [{"index": index, "value": value} for index, value in zip(row.ids.tolist(), row.weights, strict=True)]

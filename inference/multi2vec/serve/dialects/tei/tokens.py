@@ -15,7 +15,7 @@ from fastapi import Response
 
 from multi2vec.engine.errors import BadInput
 from multi2vec.engine.wanted import Wanted
-from multi2vec.serve import answers, bodies, items, roles
+from multi2vec.serve import answers, items, roles
 from multi2vec.serve.dialects.tei.errors import Untokenisable
 from multi2vec.serve.dialects.tei.inputs import one_by_one
 from multi2vec.serve.service import Service
@@ -39,13 +39,8 @@ class DecodeRequest(msgspec.Struct):
     skip_special_tokens: bool | None = None
 
 
-_tokenize_decoder = msgspec.json.Decoder(TokenizeRequest)
-_decode_decoder = msgspec.json.Decoder(DecodeRequest)
-
-
-async def tokenize(service: Service, body: bytes) -> Response:
+async def tokenize(service: Service, asked: TokenizeRequest) -> Response:
     """`/tokenize`. Raises `BadRequest`, `Empty`, and what `_preparer` does."""
-    asked = bodies.decode(_tokenize_decoder, body, "/tokenize", TOKENIZE_EXAMPLE)
     texts = one_by_one(asked.inputs, "inputs")
     prompt = roles.prompt_named(service.manifest, asked.prompt_name)
     wanted = Wanted(prompt=prompt, special_tokens=asked.add_special_tokens is not False)
@@ -53,9 +48,8 @@ async def tokenize(service: Service, body: bytes) -> Response:
     return answers.json(await asyncio.to_thread(lambda: [_tokens(preparer, text, wanted) for text in texts]))
 
 
-async def decode(service: Service, body: bytes) -> Response:
+async def decode(service: Service, asked: DecodeRequest) -> Response:
     """`/decode`. Raises as `tokenize` does, and `Untokenisable` for ids beyond the vocabulary."""
-    asked = bodies.decode(_decode_decoder, body, "/decode", DECODE_EXAMPLE)
     given = one_by_one(asked.ids, "ids")
     skip = asked.skip_special_tokens is not False
     preparer = await _preparer(service, len(given))

@@ -9,14 +9,28 @@ documents get the model's prompts for them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from multi2vec.serve import answers, examples
 from multi2vec.serve.dialect import Dialect, Endpoint, Post
-from multi2vec.serve.dialects.vllm.pooling import PoolingRequest, pooling
-from multi2vec.serve.dialects.vllm.rerank import RerankRequest, render_error_for_both, rerank, rerank_for_both
-from multi2vec.serve.dialects.vllm.score import ScoreRequest, score
-from multi2vec.serve.dialects.vllm.tokens import DetokenizeRequest, TokenizeRequest, detokenize, tokenize
+from multi2vec.serve.dialects.vllm.pooling import POOLING_EXAMPLE, PoolingRequest, pooling
+from multi2vec.serve.dialects.vllm.rerank import (
+    RERANK_EXAMPLE,
+    RerankRequest,
+    render_error_for_both,
+    rerank,
+    rerank_for_both,
+)
+from multi2vec.serve.dialects.vllm.score import SCORE_EXAMPLE, ScoreRequest, score
+from multi2vec.serve.dialects.vllm.tokens import (
+    DETOKENIZE_EXAMPLE,
+    TOKENIZE_EXAMPLE,
+    DetokenizeRequest,
+    TokenizeRequest,
+    detokenize,
+    tokenize,
+)
 from multi2vec.serve.service import Service
 
 SCORE = {
@@ -32,27 +46,38 @@ POOLING = {
     "vectors of tokens (needs a model that has them)": {"model": "any", "input": "a red square"},
     "dense vectors": {"model": "any", "input": ["a red square"], "task": "embed"},
 }
+BEST_FIRST = "documents, those that fit a query best first"
 TOKENIZE = {"a text": {"prompt": "a red square", "return_token_strs": True}}
 DETOKENIZE = {"token ids": {"tokens": [3, 4]}}
 
 
 def endpoints(service: Service) -> tuple[Endpoint, ...]:
     """`/score` and `/v1/score`, `/rerank` and `/v1/rerank`, `/pooling`, `/tokenize`, `/detokenize`."""
+    scored = Post("/score", partial(score, service), ScoreRequest, SCORE_EXAMPLE, "how alike pairs are", SCORE)
+    ranked = Post("/rerank", partial(rerank, service), RerankRequest, RERANK_EXAMPLE, BEST_FIRST, RERANK)
     return (
-        *(Post(path, partial(score, service), body=ScoreRequest, examples=SCORE) for path in ("/score", "/v1/score")),
-        *(
-            Post(path, partial(rerank, service), body=RerankRequest, examples=RERANK)
-            for path in ("/rerank", "/v1/rerank")
-        ),
-        Post("/pooling", partial(pooling, service), body=PoolingRequest, examples=POOLING),
+        scored,
+        replace(scored, path="/v1/score"),
+        ranked,
+        replace(ranked, path="/v1/rerank"),
+        Post("/pooling", partial(pooling, service), PoolingRequest, POOLING_EXAMPLE, "vectors of tokens", POOLING),
         Post(
             "/tokenize",
             partial(tokenize, service),
+            TokenizeRequest,
+            TOKENIZE_EXAMPLE,
+            "tokens of a text",
+            TOKENIZE,
             is_mine=lambda keys: "prompt" in keys or "messages" in keys,
-            body=TokenizeRequest,
-            examples=TOKENIZE,
         ),
-        Post("/detokenize", partial(detokenize, service), body=DetokenizeRequest, examples=DETOKENIZE),
+        Post(
+            "/detokenize",
+            partial(detokenize, service),
+            DetokenizeRequest,
+            DETOKENIZE_EXAMPLE,
+            "the text of tokens",
+            DETOKENIZE,
+        ),
     )
 
 
@@ -61,7 +86,8 @@ DIALECT = Dialect("vllm", endpoints, answers.openai_error)
 
 def endpoints_for_both(service: Service) -> tuple[Endpoint, ...]:
     """`/v2/rerank`."""
-    return (Post("/v2/rerank", partial(rerank_for_both, service), body=RerankRequest, examples=RERANK),)
+    answer = partial(rerank_for_both, service)
+    return (Post("/v2/rerank", answer, RerankRequest, RERANK_EXAMPLE, BEST_FIRST, RERANK),)
 
 
 COHERE_RERANK = Dialect("vllm and cohere rerank", endpoints_for_both, render_error_for_both)

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-import msgspec
 from fastapi import Response
 
 from multi2vec.engine.errors import Unsupported
 from multi2vec.engine.wanted import Wanted
 from multi2vec.manifest import Manifest
-from multi2vec.serve import answers, bodies, items, models
+from multi2vec.serve import answers, items, models
 from multi2vec.serve.dialects.vllm.wishes import Wishes, wanted
 from multi2vec.serve.errors import BadRequest
 from multi2vec.serve.items import Item
 from multi2vec.serve.service import Service
 from multi2vec.specs import DENSE, word
 
-EXAMPLE = '{"input": ["a red cat"], "model": "any"}'
+POOLING_EXAMPLE = '{"input": ["a red cat"], "model": "any"}'
 
 
 class PoolingRequest(Wishes):
@@ -37,21 +36,17 @@ class PoolingRequest(Wishes):
     add_special_tokens: bool | None = None
 
 
-_decoder = msgspec.json.Decoder(PoolingRequest)
+async def pooling(service: Service, asked: PoolingRequest) -> Response:
+    """In base64 are the numbers one after the other, which leaves their shape to the reader.
 
-# By encoding format; base64 is of the numbers one after the other, and leaves their shape to the reader.
-ENCODINGS: dict[str, Callable[[Any], Any]] = {"float": lambda row: row, "base64": answers.base64_of}
-
-
-async def pooling(service: Service, body: bytes) -> Response:
-    """Raises `BadRequest`, `Unsupported` for a model without such vectors, and what `items.embed` does."""
-    asked = bodies.decode(_decoder, body, "/pooling", EXAMPLE)
+    Raises `BadRequest`, `Unsupported` for a model without such vectors, and what `items.embed` does.
+    """
     name = models.Name(service)
     name.check(asked.model)
     given = parse(asked, service.manifest)
     output = DENSE if asked.task == "embed" else token_output(given, service.manifest)
     embedded = await items.embed(service, given, wishes(asked, service, output))
-    encode = ENCODINGS[asked.encoding_format or "float"]
+    data = await answers.written(embedded.rows, answers.ENCODINGS[asked.encoding_format or "float"])
     tokens = sum(embedded.tokens)
     return answers.json(
         {
@@ -59,9 +54,7 @@ async def pooling(service: Service, body: bytes) -> Response:
             "object": "list",
             "created": int(time.time()),
             "model": name.tag,
-            "data": [
-                {"index": index, "object": "pooling", "data": encode(row)} for index, row in enumerate(embedded.rows)
-            ],
+            "data": [{"index": index, "object": "pooling", "data": each} for index, each in enumerate(data)],
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         }
     )
@@ -70,7 +63,7 @@ async def pooling(service: Service, body: bytes) -> Response:
 def parse(asked: PoolingRequest, manifest: Manifest) -> list[Item]:
     """The request's items. Raises `BadRequest` with the key that is wrong."""
     if (asked.input is None) == (asked.messages is None):
-        raise BadRequest(f"a request has either input or messages; it looks like {EXAMPLE}", param="input")
+        raise BadRequest(f"a request has either input or messages; it looks like {POOLING_EXAMPLE}", param="input")
     try:
         if asked.input is None:
             return [items.conversation(asked.messages, manifest, "messages")]
@@ -116,7 +109,7 @@ def _item(given: Any, manifest: Manifest, where: str) -> Item:
         return items.string(given, manifest)
     if isinstance(given, list) and _is_ids(given):
         return items.text(given)
-    raise BadRequest(f"{where} is neither a text nor a list of token ids; the body looks like {EXAMPLE}")
+    raise BadRequest(f"{where} is neither a text nor a list of token ids; the body looks like {POOLING_EXAMPLE}")
 
 
 def _is_ids(given: list[Any]) -> bool:

@@ -8,18 +8,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import msgspec
 from fastapi import Response
 
 from multi2vec.engine.wanted import Truncation, Wanted
 from multi2vec.manifest import Manifest
-from multi2vec.serve import answers, bodies, models, scoring
+from multi2vec.serve import answers, models, scoring
 from multi2vec.serve.dialects.vllm.score import item_of, side_of
 from multi2vec.serve.dialects.vllm.wishes import Wishes, wanted
 from multi2vec.serve.errors import BadRequest, Failure
 from multi2vec.serve.service import Service
 
-EXAMPLE = '{"query": "a red cat", "documents": ["a cat", "the dog"], "top_n": 1, "model": "any"}'
+RERANK_EXAMPLE = '{"query": "a red cat", "documents": ["a cat", "the dog"], "top_n": 1, "model": "any"}'
 
 # What Cohere's clients read, whatever was billed.
 META = {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}}
@@ -37,17 +36,14 @@ class RerankRequest(Wishes):
     output: str | None = None
 
 
-_decoder = msgspec.json.Decoder(RerankRequest)
-
-
-async def rerank(service: Service, body: bytes) -> Response:
+async def rerank(service: Service, asked: RerankRequest) -> Response:
     """`/rerank` and `/v1/rerank`. Raises `BadRequest`, and what `scoring.score` does."""
-    return answers.json(await _answer(service, body, "refuse"))
+    return answers.json(await _answer(service, asked, "refuse"))
 
 
-async def rerank_for_both(service: Service, body: bytes) -> Response:
+async def rerank_for_both(service: Service, asked: RerankRequest) -> Response:
     """`/v2/rerank`: too long texts are cut, as Cohere's clients expect. Raises as `rerank` does."""
-    return answers.json({**await _answer(service, body, "end"), "meta": META})
+    return answers.json({**await _answer(service, asked, "end"), "meta": META})
 
 
 def render_error_for_both(failure: Failure) -> Response:
@@ -56,13 +52,12 @@ def render_error_for_both(failure: Failure) -> Response:
     return answers.json({**json.loads(bytes(plain.body)), "message": failure.message}, plain.status_code)
 
 
-async def _answer(service: Service, body: bytes, own: Truncation) -> dict[str, Any]:
-    asked = bodies.decode(_decoder, body, "/rerank", EXAMPLE)
+async def _answer(service: Service, asked: RerankRequest, own: Truncation) -> dict[str, Any]:
     name = models.Name(service)
     name.check(asked.model)
     for key in ("query", "documents"):
         if getattr(asked, key) is None:
-            raise BadRequest(f"{key} is missing; the body looks like {EXAMPLE}", param=key)
+            raise BadRequest(f"{key} is missing; the body looks like {RERANK_EXAMPLE}", param=key)
     manifest, wishes = service.manifest, wanted(asked, service, own)
     query = item_of(asked.query, "query", manifest, "query")
     documents = side_of(asked.documents, "documents", manifest)

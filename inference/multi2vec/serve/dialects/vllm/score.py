@@ -6,17 +6,16 @@ import time
 import uuid
 from typing import Any
 
-import msgspec
 from fastapi import Response
 
 from multi2vec.manifest import Manifest
-from multi2vec.serve import answers, bodies, models, scoring
+from multi2vec.serve import answers, models, scoring
 from multi2vec.serve.dialects.vllm.wishes import Wishes, wanted
 from multi2vec.serve.errors import BadRequest
 from multi2vec.serve.items import Item
 from multi2vec.serve.service import Service
 
-EXAMPLE = '{"queries": "a red cat", "documents": ["a cat", "the dog"], "model": "any"}'
+SCORE_EXAMPLE = '{"queries": "a red cat", "documents": ["a cat", "the dog"], "model": "any"}'
 
 # The names of a pair's sides.
 PAIRS = (("queries", "documents"), ("queries", "items"), ("data_1", "data_2"), ("text_1", "text_2"))
@@ -36,12 +35,8 @@ class ScoreRequest(Wishes):
     output: str | None = None
 
 
-_decoder = msgspec.json.Decoder(ScoreRequest)
-
-
-async def score(service: Service, body: bytes) -> Response:
+async def score(service: Service, asked: ScoreRequest) -> Response:
     """Raises `BadRequest`, and what `scoring.score` does."""
-    asked = bodies.decode(_decoder, body, "/score", EXAMPLE)
     name = models.Name(service)
     name.check(asked.model)
     first, second = (side_of(getattr(asked, key), key, service.manifest) for key in pair_of(asked))
@@ -72,7 +67,7 @@ def pair_of(asked: ScoreRequest) -> tuple[str, str]:
             return pair
     known = ", ".join(" with ".join(pair) for pair in PAIRS)
     has = " and ".join(sorted(given)) or "none"
-    raise BadRequest(f"a request has one of {known}; this one has {has}; it looks like {EXAMPLE}")
+    raise BadRequest(f"a request has one of {known}; this one has {has}; it looks like {SCORE_EXAMPLE}")
 
 
 def side_of(given: Any, key: str, manifest: Manifest) -> list[Item]:

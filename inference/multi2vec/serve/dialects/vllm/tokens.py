@@ -15,7 +15,7 @@ from fastapi import Response
 from multi2vec.engine.errors import Unsupported
 from multi2vec.engine.wanted import Wanted
 from multi2vec.manifest import Manifest
-from multi2vec.serve import answers, bodies, items, models
+from multi2vec.serve import answers, items, models
 from multi2vec.serve.errors import BadRequest
 from multi2vec.serve.service import Service
 
@@ -40,13 +40,8 @@ class DetokenizeRequest(msgspec.Struct):
     model: str | None = None
 
 
-_tokenize_decoder = msgspec.json.Decoder(TokenizeRequest)
-_detokenize_decoder = msgspec.json.Decoder(DetokenizeRequest)
-
-
-async def tokenize(service: Service, body: bytes) -> Response:
+async def tokenize(service: Service, asked: TokenizeRequest) -> Response:
     """`/tokenize`. Raises `BadRequest`, `Unsupported` for what is no text, and `NotReady`."""
-    asked = bodies.decode(_tokenize_decoder, body, "/tokenize", TOKENIZE_EXAMPLE)
     models.Name(service).check(asked.model)
     text = text_of(asked, service.manifest)
     preparer = await _preparer(service)
@@ -62,10 +57,9 @@ async def tokenize(service: Service, body: bytes) -> Response:
     )
 
 
-async def detokenize(service: Service, body: bytes) -> Response:
+async def detokenize(service: Service, asked: DetokenizeRequest) -> Response:
     """`/detokenize`, special tokens included. Raises as `tokenize` does, and `BadInput` for ids beyond the
     vocabulary."""
-    asked = bodies.decode(_detokenize_decoder, body, "/detokenize", DETOKENIZE_EXAMPLE)
     models.Name(service).check(asked.model)
     preparer = await _preparer(service)
     text = await asyncio.to_thread(lambda: preparer.detokenise(asked.tokens, skip_special_tokens=False))

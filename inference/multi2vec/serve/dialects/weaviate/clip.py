@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from fastapi import Response
 
-from multi2vec.serve import answers, bodies, examples, probes
+from multi2vec.serve import answers, examples, probes
 from multi2vec.serve.dialect import Dialect, Endpoint, Get, Post, Probe
 from multi2vec.serve.errors import Failure
 from multi2vec.serve.items import check_count
@@ -53,21 +53,18 @@ class VectorizeRequest(msgspec.Struct):
     depth: list[str] | None = None
 
 
-_decoder = msgspec.json.Decoder(VectorizeRequest)
-
-
 def endpoints(service: Service) -> tuple[Endpoint, ...]:
     """`/vectorize`, `/meta`, `/.well-known/live`, `/.well-known/ready`."""
     most = service.settings.max_items
 
-    async def vectorize(body: bytes) -> Response:
-        items = parse(body, most)
+    async def vectorize(asked: VectorizeRequest) -> Response:
+        items = parse(asked, most)
         vectors = await _vectors(service, items)
         lists = {field: vectors.get(field, []) for field in (*ALWAYS, *items)}
-        return answers.json({FIELDS[field][1]: rows for field, rows in lists.items()})
+        return answers.json({FIELDS[field][1]: await answers.written(rows) for field, rows in lists.items()})
 
     return (
-        Post("/vectorize", vectorize, body=VectorizeRequest, summary="vectors by modality", examples=EXAMPLES),
+        Post("/vectorize", vectorize, VectorizeRequest, EXAMPLE, "vectors by modality", EXAMPLES),
         Get("/meta", Meta(service).now),
         Probe("/.well-known/live", lambda: _no_content_unless(probes.live(service))),
         Probe("/.well-known/ready", lambda: _no_content_unless(probes.ready(service))),
@@ -77,11 +74,9 @@ def endpoints(service: Service) -> tuple[Endpoint, ...]:
 DIALECT = Dialect("weaviate multi2vec-clip", endpoints, answers.error_string)
 
 
-def parse(body: bytes, most: int) -> dict[str, list[str]]:
-    """The items by the request's fields, without empty lists. Raises `BadRequest` with a sentence that says where the
-    body is wrong, and `TooLarge` for more than `most` items."""
-    request = bodies.decode(_decoder, body, "/vectorize", EXAMPLE)
-    items = {field: given for field in FIELDS if (given := getattr(request, field))}
+def parse(asked: VectorizeRequest, most: int) -> dict[str, list[str]]:
+    """The items by the request's fields, without empty lists. Raises `TooLarge` for more than `most` items."""
+    items = {field: given for field in FIELDS if (given := getattr(asked, field))}
     check_count(sum(map(len, items.values())), most)
     return items
 

@@ -6,16 +6,14 @@ The wire format is read from Weaviate's Go modules (`usecases/modulecomponents/c
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from fastapi import Response
 
-from multi2vec.engine.rows import Vectors
 from multi2vec.engine.wanted import Wanted
 from multi2vec.manifest import Manifest
-from multi2vec.serve import answers, bodies, examples, items, models, roles
+from multi2vec.serve import answers, examples, items, models, roles
 from multi2vec.serve.dialect import Dialect, Endpoint, Post
 from multi2vec.serve.errors import BadRequest, Failure
 from multi2vec.serve.items import Item
@@ -52,22 +50,15 @@ class JinaRequest(msgspec.Struct):
     truncate: bool | None = None
 
 
-_decoder = msgspec.json.Decoder(JinaRequest)
-
-
 def endpoints(service: Service) -> tuple[Endpoint, ...]:
     """`/v1/embeddings` for bodies with an `embedding_type`."""
     name = models.Name(service)
 
-    async def embeddings(body: bytes) -> Response:
-        asked = bodies.decode(_decoder, body, PATH, EXAMPLE)
+    async def embeddings(asked: JinaRequest) -> Response:
         name.check(asked.model)
         embedded = await items.embed(service, parse(asked, service.manifest), wishes(asked, service))
-        encode = ENCODINGS[asked.embedding_type]
-        data = [
-            {"object": "embedding", "index": index, "embedding": encode(row)}  # type: ignore[arg-type]
-            for index, row in enumerate(embedded.rows)
-        ]
+        vectors = await answers.written(embedded.rows, answers.ENCODINGS[asked.embedding_type])
+        data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
         tokens = sum(embedded.tokens)
         usage = {"total_tokens": tokens, "prompt_tokens": tokens}
         return answers.json({"object": "list", "data": data, "model": name.tag, "usage": usage})
@@ -76,10 +67,11 @@ def endpoints(service: Service) -> tuple[Endpoint, ...]:
         Post(
             PATH,
             embeddings,
+            JinaRequest,
+            EXAMPLE,
+            "vectors of texts and pictures",
+            EXAMPLES,
             is_mine=lambda keys: "embedding_type" in keys,
-            body=JinaRequest,
-            summary="vectors of texts and pictures",
-            examples=EXAMPLES,
         ),
     )
 
@@ -90,8 +82,6 @@ def render_error(failure: Failure) -> Response:
 
 
 DIALECT = Dialect("weaviate multi2vec-jinaai", endpoints, render_error)
-
-ENCODINGS: dict[str, Callable[[Vectors], Any]] = {"float": lambda row: row, "base64": answers.base64_of}
 
 
 def parse(asked: JinaRequest, manifest: Manifest) -> list[Item]:
@@ -107,6 +97,7 @@ def wishes(asked: JinaRequest, service: Service) -> Wanted:
     truncate = models.truncation(service, "end") if asked.truncate is None else "end" if asked.truncate else "refuse"
     return Wanted(
         prompt=roles.prompt_named(service.manifest, asked.task or None),
+        is_search=roles.is_search(asked.task),
         truncate=truncate,
         dimensions=asked.dimensions,
         normalise=asked.normalized,

@@ -11,7 +11,7 @@ import msgspec
 from fastapi import Response
 
 from multi2vec.engine.wanted import Wanted
-from multi2vec.serve import answers, bodies, items, models, scoring
+from multi2vec.serve import answers, items, models, scoring
 from multi2vec.serve.dialect import Dialect, Endpoint, Post
 from multi2vec.serve.service import Service
 
@@ -28,14 +28,10 @@ class RankRequest(msgspec.Struct):
     documents: list[str] | None = None
 
 
-_decoder = msgspec.json.Decoder(RankRequest)
-
-
 def endpoints(service: Service) -> tuple[Endpoint, ...]:
     """`/rerank` for bodies with a `property`."""
 
-    async def rerank(body: bytes) -> Response:
-        asked = bodies.decode(_decoder, body, PATH, EXAMPLE)
+    async def rerank(asked: RankRequest) -> Response:
         documents = asked.documents or []
         manifest, wanted = service.manifest, Wanted(truncate=models.truncation(service, "end"))
         scores = await scoring.score(
@@ -47,7 +43,17 @@ def endpoints(service: Service) -> tuple[Endpoint, ...]:
         found = [{"document": document, "score": value} for document, value in pairs]
         return answers.json({"query": asked.query, "scores": found})
 
-    return (Post(PATH, rerank, is_mine=lambda keys: "property" in keys, body=RankRequest, examples=EXAMPLES),)
+    return (
+        Post(
+            PATH,
+            rerank,
+            RankRequest,
+            EXAMPLE,
+            "how well documents fit a query",
+            EXAMPLES,
+            is_mine=lambda keys: "property" in keys,
+        ),
+    )
 
 
 DIALECT = Dialect("weaviate reranker-transformers", endpoints, answers.error_string)

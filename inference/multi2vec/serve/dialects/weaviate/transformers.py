@@ -17,7 +17,7 @@ from fastapi import Response
 
 from multi2vec.engine.wanted import Wanted
 from multi2vec.manifest import Manifest
-from multi2vec.serve import answers, bodies, examples, roles
+from multi2vec.serve import answers, examples, roles
 from multi2vec.serve.dialect import Dialect, Endpoint, Post
 from multi2vec.serve.errors import BadRequest
 from multi2vec.serve.items import check_count
@@ -56,29 +56,26 @@ class VectorsRequest(msgspec.Struct):
     config: Config | None = None
 
 
-_decoder = msgspec.json.Decoder(VectorsRequest)
-
-
 @dataclass(frozen=True)
 class Form:
-    """A kind of request: the modality of its items, and the answer that is made of the request and their vectors,
-    float32 (items, dimensions)."""
+    """A kind of request: the modality of its items, and the answer that is made of the request, their vectors as they
+    are written, and how many dimensions these have."""
 
     modality: Modality
-    answer: Callable[[VectorsRequest, Any], dict[str, Any]]
+    answer: Callable[[VectorsRequest, Sequence[Any], int], dict[str, Any]]
 
 
-def _text(request: VectorsRequest, rows: Any) -> dict[str, Any]:
+def _text(request: VectorsRequest, vectors: Sequence[Any], dimensions: int) -> dict[str, Any]:
     # Weaviate reads `dims`; its own container writes `dim`.
-    return {"text": request.text, "vector": rows[0], "dim": rows.shape[1], "dims": rows.shape[1]}
+    return {"text": request.text, "vector": vectors[0], "dim": dimensions, "dims": dimensions}
 
 
-def _texts(request: VectorsRequest, rows: Any) -> dict[str, Any]:
-    return {"vectors": rows, "dims": rows.shape[1]}
+def _texts(request: VectorsRequest, vectors: Sequence[Any], dimensions: int) -> dict[str, Any]:
+    return {"vectors": vectors, "dims": dimensions}
 
 
-def _image(request: VectorsRequest, rows: Any) -> dict[str, Any]:
-    return {"id": request.id or "", "vector": rows[0], "dim": rows.shape[1]}
+def _image(request: VectorsRequest, vectors: Sequence[Any], dimensions: int) -> dict[str, Any]:
+    return {"id": request.id or "", "vector": vectors[0], "dim": dimensions}
 
 
 # By the request's field.
@@ -88,14 +85,14 @@ FORMS: dict[str, Form] = {"text": Form("text", _text), "texts": Form("text", _te
 def endpoints(service: Service) -> tuple[Endpoint, ...]:
     """`/vectors`."""
 
-    async def vectors(body: bytes) -> Response:
-        asked = bodies.decode(_decoder, body, PATH, EXAMPLE)
+    async def vectors(asked: VectorsRequest) -> Response:
         form, items = parse(asked, service.settings.max_items)
         wanted = wishes(asked.config or Config(), service.manifest)
         embedder = await service.embedder()
-        return answers.json(form.answer(asked, (await embedder.embed(form.modality, items, wanted)).rows))
+        rows: Any = (await embedder.embed(form.modality, items, wanted)).rows
+        return answers.json(form.answer(asked, await answers.written(rows), rows.shape[1]))
 
-    return (Post(PATH, vectors, body=VectorsRequest, summary="vectors of texts or of a picture", examples=EXAMPLES),)
+    return (Post(PATH, vectors, VectorsRequest, EXAMPLE, "vectors of texts or of a picture", EXAMPLES),)
 
 
 DIALECT = Dialect("weaviate text2vec-transformers", endpoints, answers.error_string)
@@ -119,4 +116,8 @@ def wishes(config: Config, manifest: Manifest) -> Wanted:
     if config.task_type not in TASKS:
         known = " or ".join(f'"{name}"' for name in TASKS if name)
         raise BadRequest(f'config.task_type is "{config.task_type}"; it can be {known}, or absent')
-    return Wanted(prompt=roles.prompt_for(manifest, TASKS[config.task_type]), dimensions=config.dimensions)
+    return Wanted(
+        prompt=roles.prompt_for(manifest, TASKS[config.task_type]),
+        is_search=roles.is_search(config.task_type),
+        dimensions=config.dimensions,
+    )
