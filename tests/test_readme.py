@@ -4,14 +4,76 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 import yaml
 
 from multi2vec.convert import catalogue, recipe
+from tests import pages
 from tests.server import ROOT, Server, serving
 
 README = (ROOT / "README.md").read_text()
+
+
+# By path and what the README's table says of the body: a body with the answer's shape, and a wrong one with its.
+BODIES: dict[tuple[str, str], tuple[Any, str, Any, str]] = {
+    ("/v1/embeddings", "has `embedding_type`"): (
+        {"input": ["a"], "embedding_type": "float"},
+        '{"object": "list", …}',
+        {"input": [], "embedding_type": "float"},
+        '{"detail": "…"}',
+    ),
+    ("/v1/embeddings", "anything else"): (
+        {"input": ["a"]},
+        '{"object": "list", …}',
+        {"input": []},
+        '{"error": {"message": "…", …}}',
+    ),
+    ("/embeddings", '`input` is an object (`{"type": "text", …}`)'): (
+        {"input": {"type": "text", "text": "a"}},
+        '{"embedding": […]}',
+        {"input": {"type": "audio"}},
+        '{"detail": "…"}',
+    ),
+    ("/embeddings", "anything else"): (
+        {"input": "a"},
+        '{"object": "list", …}',
+        {"input": []},
+        '{"error": {"message": "…", …}}',
+    ),
+    ("/rerank", "has `property`"): (
+        {"query": "a", "documents": ["b", "a"], "property": ""},
+        '{"query": "a", "scores": [{"document": "b", "score": …}, {"document": "a", "score": 1.0}]}',
+        {"query": 1, "documents": [], "property": ""},
+        '{"error": "…"}',
+    ),
+    ("/rerank", "has `texts`"): (
+        {"query": "a", "texts": ["b", "a"]},
+        '[{"index": 1, "score": 1.0}, {"index": 0, "score": …}]',
+        {"query": "a", "texts": []},
+        '{"error": "…", "error_type": "Empty"}',
+    ),
+    ("/rerank", "anything else"): (
+        {"query": "a", "documents": ["b", "a"], "top_n": 1},
+        '{"results": [{"index": 1, "document": {…}, "relevance_score": 1.0}], …}',
+        {"query": "a"},
+        '{"error": {"message": "…", …}}',
+    ),
+    ("/tokenize", "has `prompt` or `messages`"): (
+        {"prompt": "a"},
+        '{"count": 3, "max_model_len": 40, "tokens": […], "token_strs": null}',
+        {"prompt": 1},
+        '{"error": {"message": "…", …}}',
+    ),
+    ("/tokenize", "anything else"): (
+        {"inputs": "a"},
+        '[[{"id": …, "text": "…", "special": true, "start": null, "stop": null}, …]]',
+        {"inputs": 1},
+        '{"error": "…", "error_type": "Validation"}',
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +91,36 @@ def test_the_first_request(demo: Server, tmp_path: Path) -> None:
     # The last digit depends on the machine's arithmetic.
     assert got == pytest.approx(expected, abs=0.02)
     assert max(got) == got[0]
+
+
+def test_the_example_of_openai_s_client(demo: Server) -> None:
+    (block,) = [each for each in pages.blocks(README) if each.marks.get("test") == "openai"]
+    assert block.run(demo.url) == "[128, 128]\n"
+
+
+class TestSharedPaths:
+    """Where several APIs share a path, the body decides which of them answers, and how an error looks."""
+
+    def test_each_row_of_the_table_is_tested(self) -> None:
+        shown = README[README.index("| path | body | answers as |") :].split("\n\n")[0].splitlines()[2:]
+        found, path = [], ""
+        for line in shown:
+            named, body, _ = (cell.strip() for cell in line.strip("|").split("|"))
+            path = named.strip("`") or path
+            found.append((path, body))
+        assert found == [*BODIES, ("GET /models`, `GET /health", "")]
+
+    @pytest.mark.parametrize("row", BODIES, ids=" ".join)
+    def test_a_body_decides(self, row: tuple[str, str], demo: Server) -> None:
+        good, answer, wrong, error = BODIES[row]
+        for body, shape, is_good in ((good, answer, True), (wrong, error, False)):
+            got = httpx.post(demo.url + row[0], json=body, timeout=30, trust_env=False)
+            assert (got.status_code == 200) is is_good
+            assert not list(pages.differing(pages.read(shape), got.json()))
+
+    def test_what_can_be_got_has_the_keys_of_all(self, demo: Server) -> None:
+        assert {"object", "data", "current_model", "available_models"} <= set(demo.get("/models").json())
+        assert {"unix", "status"} <= set(demo.get("/health").json())
 
 
 def test_a_compose_file_for_texts() -> None:
@@ -61,6 +153,11 @@ def test_every_make_target_that_is_named_exists() -> None:
 
 
 def test_every_linked_file_exists() -> None:
-    for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "images" / "demo" / "README.md"):
+    for document in (
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "docs" / "apis.md",
+        ROOT / "images" / "demo" / "README.md",
+    ):
         for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
             assert (document.parent / link).exists(), f"{document.name}: {link}"

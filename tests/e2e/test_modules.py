@@ -11,15 +11,18 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import weaviate
 from weaviate import WeaviateClient
 from weaviate.classes.config import Configure
 from weaviate.classes.query import MetadataQuery, Rerank
 from weaviate.collections import Collection
 
+from tests import pages
 from tests.e2e.conftest import StartWeaviate
 from tests.e2e.library import PROPERTIES, SMALLEST_COSINE, cosine, load, titles, vectors_by_title
 from tests.e2e.pictures import scenes
 from tests.e2e.weaviate_server import DEFAULT_VERSION, Server
+from tests.server import ROOT
 from tests.server import Server as Service
 
 pytestmark = pytest.mark.outside_compose("the stack's Weaviate has one module")
@@ -198,3 +201,20 @@ def test_reranking(demo: Service, make: Any, modules_server: Server) -> None:
     rows, _ = demo.vectorize([query, *titles(found)])
     for score, row in zip(scores, rows[1:], strict=True):
         assert score == pytest.approx(cosine(rows[0], row), abs=1e-3)
+
+
+def test_the_page_s_collection(
+    modules_server: Server, demo: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The one of docs/apis.md, as it stands there, finds what it says."""
+    examples = pages.blocks((ROOT / "docs" / "apis.md").read_text())
+    (example,) = [each for each in examples if each.marks.get("needs") == "Weaviate"]
+    # The page's Weaviate is on the port where a user has it.
+    monkeypatch.setattr(weaviate, "connect_to_local", lambda **_: modules_server.client())
+    code = example.code.replace(pages.ADDRESS, modules_server.reach(demo.url))
+    try:
+        exec(compile(code, "docs/apis.md", "exec"), {"__name__": "page"})
+    finally:
+        with modules_server.client() as client:
+            client.collections.delete("Shapes")
+    example.check(capsys.readouterr().out)
