@@ -53,3 +53,9 @@ def test_the_end_token_survives_truncation(tokenizer: Tokenizer) -> None:
     ids = tokenizer.encode("cat " * 200).ids
     assert len(ids) == 77
     assert ids[-1] == ORIGINAL.eot_token_id
+
+
+@pytest.mark.parametrize("text", ["a photo of two cats", "naïve café, 3 €", "日本語 🐈"])
+def test_tokens_become_the_text_again(tokenizer: Tokenizer, text: str) -> None:
+    ids = ORIGINAL.encode(text)
+    assert tokenizer.decode(ids).replace("</w>", " ") == ORIGINAL.decode(ids)

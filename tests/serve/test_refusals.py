@@ -35,6 +35,8 @@ def count(server: Server, reason: str, limit: str) -> float:
         ("POST", "/vectorize", {"images": ["A" * 2000]}, 413, "too_large", "MAX_PICTURE_BYTES"),
         ("POST", "/vectorize", {"images": [LARGE]}, 413, "too_large", "MAX_PICTURE_PIXELS"),
         ("POST", "/vectorize", {"images": ["AAAA"]}, 422, "bad_input", ""),
+        # Another API, another status.
+        ("POST", "/v2/embed", {"images": ["AAAA"]}, 400, "bad_input", ""),
         ("POST", "/vectorize", {"audio": ["AAAA"]}, 422, "unsupported", ""),
         ("POST", "/vectorize", {"texts": 3}, 400, "bad_request", ""),
         ("GET", "/nothing", None, 404, "not_found", ""),
@@ -45,12 +47,13 @@ def test_each_reason_has_its_line_and_its_count(
     limited: Server, method: str, path: str, body: object, status: int, reason: str, limit: str
 ) -> None:
     before = count(limited, reason, limit)
-    identity = f"test-{reason}-{limit}"
+    identity = f"test{path}-{reason}-{limit}"
     answer = httpx.request(method, limited.url + path, json=body, headers={"x-request-id": identity})
     assert answer.status_code == status
     assert count(limited, reason, limit) == before + 1
+    (sentence,) = answer.json().values()
     lines = [line for line in limited.log().splitlines() if identity in line]
     assert len(lines) == 1
     assert f"INFO    [{identity}]" in lines[0]
-    assert f"refused {method} {path}: {status} {reason}: {answer.json()['error']}" in lines[0]
-    assert limit in answer.json()["error"]
+    assert f"refused {method} {path}: {status} {reason}: {sentence}" in lines[0]
+    assert limit in sentence

@@ -100,8 +100,10 @@ class Failures:
         self._there = f"{', '.join(routes.places)} and {METRICS}"
 
     def render(self, scope: Scope, failure: Failure) -> Response:
-        """The answer for a failure of that request."""
+        """The answer for a failure of that request; a refusal is counted, and a line in the log."""
         response = self._routes.render_error(scope, failure)
+        if not failure.is_fault:
+            self._refused(scope, failure, response.status_code)
         if failure.retry_after is not None:
             response.headers["retry-after"] = str(failure.retry_after)
         if failure.status == TOO_LARGE:
@@ -113,7 +115,6 @@ class Failures:
         """The answer for a request without one of the keys that are wanted; its body is not read."""
         if self._keys.accept(scope["path"], scope["headers"]):
             return None
-        self._refused(scope, auth.REFUSAL)
         response = self.render(scope, auth.REFUSAL)
         response.headers.update({"www-authenticate": "Bearer", "connection": "close"})
         return response
@@ -125,8 +126,6 @@ class Failures:
         if failure.is_fault:
             logger.error("%s", error, exc_info=None if error.is_logged else error)
             error.is_logged = True
-        else:
-            self._refused(request.scope, failure)
         return self.render(request.scope, failure)
 
     async def http_error(self, request: Request, error: Exception) -> Response:
@@ -134,18 +133,17 @@ class Failures:
         assert isinstance(error, HTTPException)
         path = request.scope["path"]
         failure = failure_of_http(error, request.method, path, self._there)
-        self._refused(request.scope, failure)
         response = self.render(request.scope, failure)
         response.headers.update(error.headers or {})
         return response
 
-    def _refused(self, scope: Scope, failure: Failure) -> None:
+    def _refused(self, scope: Scope, failure: Failure, status: int) -> None:
         self._metrics.refused.labels(failure.reason, failure.limit).inc()
         logger.info(
             "refused %s %s: %d %s: %s",
             scope["method"],
             scope["path"],
-            failure.status,
+            status,
             failure.reason,
             failure.message,
         )

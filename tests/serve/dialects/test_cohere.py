@@ -241,9 +241,10 @@ class TestWishes:
             return answer(server, path, texts=[LONG], embedding_types=["float"], **asked)["embeddings"]["float"]
 
         start, end = toy.text_vector(" ".join(["cat"] * 10)), toy.text_vector("sun" + " cat" * 9)
-        for asked in ({}, {"truncate": None}, {"truncate": "END"}):
+        for asked in ({}, {"truncate": None}, {"truncate": "END"}, {"truncate": "RIGHT"}):
             assert_near(found(**asked), [end])
-        assert_near(found(truncate="START"), [start])
+        for side in ("START", "LEFT"):
+            assert_near(found(truncate=side), [start])
         refused = ask(server, path, texts=["sun", LONG], truncate="NONE")
         assert_error(refused, 400, "text 2 of 2", "23 tokens", "more than 12")
         assert_near(vectors(server, texts=["sun"], truncate="NONE"), [toy.text_vector("sun")])

@@ -17,7 +17,7 @@ from itertools import pairwise
 
 import regex  # type: ignore[import-untyped]
 from open_clip.tokenizer import SimpleTokenizer
-from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 
 END_OF_WORD = "</w>"
 CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -35,6 +35,7 @@ def tokenizer_json(original: SimpleTokenizer) -> str:
     made.pre_tokenizer = pre_tokenizers.Sequence(
         [words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
+    made.decoder = decoders.ByteLevel()
     start, end = specials[0], specials[1]
     made.post_processor = processors.TemplateProcessing(
         single=f"{start} $A {end}",

@@ -156,7 +156,10 @@ class TextPreparer:
     def detokenise(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """The text that the ids are the tokens of, as far as the tokenizer can tell. Raises `BadInput`."""
         self._check_ids(ids)
-        return str(self._tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens))
+        text = str(self._tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens))
+        # CLIP's vocabulary marks ends of words, which its tokenizer's decoder knows nothing of.
+        end_of_word = getattr(self._tokenizer.model, "end_of_word_suffix", None)
+        return text.replace(end_of_word, " ").strip() if end_of_word else text
 
     def _adapter(self, prompt: Prompt | None) -> dict[str, Ids]:
         if ADAPTER not in self._inputs:

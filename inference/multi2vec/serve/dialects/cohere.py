@@ -46,7 +46,14 @@ EXAMPLES = {
 }
 FORMS = ("texts", "images", "inputs")
 
-TRUNCATIONS: Mapping[str, Truncation] = {"NONE": "refuse", "START": "start", "END": "end"}
+# The last two are what older clients and Weaviate's modules may say.
+TRUNCATIONS: Mapping[str, Truncation] = {
+    "NONE": "refuse",
+    "START": "start",
+    "END": "end",
+    "LEFT": "start",
+    "RIGHT": "end",
+}
 
 # Input types for which models rarely have a prompt; without one they say no more than their absence.
 WITHOUT_ROLE = ("", "classification", "clustering", "image")
