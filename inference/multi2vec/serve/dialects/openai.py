@@ -22,10 +22,10 @@ from multi2vec.engine.wanted import Embedded, Wanted
 from multi2vec.manifest import Manifest
 from multi2vec.serve import answers, examples, items, models, roles
 from multi2vec.serve.dialect import Dialect, Endpoint, Get, Post
-from multi2vec.serve.dialects.vllm.wishes import Wishes, wanted
 from multi2vec.serve.errors import BadRequest
 from multi2vec.serve.items import Item
 from multi2vec.serve.service import Service
+from multi2vec.serve.wishes import Wishes, wanted
 
 PATHS = ("/v1/embeddings", "/embeddings")
 EXAMPLE = '{"input": ["a photo of a dog"], "model": "any"}'

@@ -14,10 +14,10 @@ from multi2vec.engine.errors import Unsupported
 from multi2vec.engine.wanted import Wanted
 from multi2vec.manifest import Manifest
 from multi2vec.serve import answers, items, models
-from multi2vec.serve.dialects.vllm.wishes import Wishes, wanted
 from multi2vec.serve.errors import BadRequest
 from multi2vec.serve.items import Item
 from multi2vec.serve.service import Service
+from multi2vec.serve.wishes import Wishes, wanted
 from multi2vec.specs import DENSE, word
 
 POOLING_EXAMPLE = '{"input": ["a red cat"], "model": "any"}'

@@ -14,9 +14,9 @@ from multi2vec.engine.wanted import Truncation, Wanted
 from multi2vec.manifest import Manifest
 from multi2vec.serve import answers, models, scoring
 from multi2vec.serve.dialects.vllm.score import item_of, side_of
-from multi2vec.serve.dialects.vllm.wishes import Wishes, wanted
 from multi2vec.serve.errors import BadRequest, Failure
 from multi2vec.serve.service import Service
+from multi2vec.serve.wishes import Wishes, wanted
 
 RERANK_EXAMPLE = '{"query": "a red cat", "documents": ["a cat", "the dog"], "top_n": 1, "model": "any"}'
 

@@ -10,10 +10,10 @@ from fastapi import Response
 
 from multi2vec.manifest import Manifest
 from multi2vec.serve import answers, models, scoring
-from multi2vec.serve.dialects.vllm.wishes import Wishes, wanted
 from multi2vec.serve.errors import BadRequest
 from multi2vec.serve.items import Item
 from multi2vec.serve.service import Service
+from multi2vec.serve.wishes import Wishes, wanted
 
 SCORE_EXAMPLE = '{"queries": "a red cat", "documents": ["a cat", "the dog"], "model": "any"}'
 

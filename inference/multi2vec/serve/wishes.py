@@ -1,4 +1,4 @@
-"""What any of vLLM's requests may say of how its texts are embedded."""
+"""What requests of OpenAI's and vLLM's kind may say of how their texts are cut."""
 
 from __future__ import annotations
 
