@@ -14,10 +14,13 @@ ENV PYTHONUNBUFFERED=1 \
 FROM base AS packages
 # The OpenVINO devices to serve on, such as cpu or cpu,gpu,npu.
 ARG DEVICES=cpu
-COPY requirements/serve.txt /build/
+# tracing: with OpenTelemetry, for TRACING=true; empty: without.
+ARG EXTRAS=
+COPY requirements/serve.txt requirements/tracing.txt /build/
 RUN --mount=type=cache,target=/root/.cache/pip \
     python3 -m venv --without-pip /opt/venv \
-    && python3 -m pip --python /opt/venv/bin/python install --no-compile --require-hashes -r /build/serve.txt
+    && python3 -m pip --python /opt/venv/bin/python install --no-compile --require-hashes \
+      -r "/build/${EXTRAS:-serve}.txt"
 # Tests of packages, readers of other formats, and plugins of devices that are not served.
 RUN find /opt/venv -type d -name tests -prune -exec rm -r {} + \
     && openvino=$(echo /opt/venv/lib/python3*/site-packages/openvino) && libs=${openvino}/libs \

@@ -28,8 +28,9 @@ What is built already is skipped, so after a failure the same command goes on wh
 
 What follows -- goes to the engine's build command: -- --network host.
 
-From the environment: BASE_IMAGE, TORCH_INDEX (an index of torch wheels), DEVICES (cpu,gpu,npu), WEIGHTS (how they are
-stored: fp32, fp16, int8 or int4, instead of what the recipe says), HF_ENDPOINT, HF_TOKEN (given as a build secret, never stored). A model without a recipe: CLIP_MODEL_NAME, TEXT_MODEL_NAME,
+From the environment: BASE_IMAGE, TORCH_INDEX (an index of torch wheels), DEVICES (cpu,gpu,npu), EXTRAS
+(tracing: what TRACING=true needs), WEIGHTS (how they are stored: fp32, fp16, int8 or int4, instead of
+what the recipe says), HF_ENDPOINT, HF_TOKEN (given as a build secret, never stored). A model without a recipe: CLIP_MODEL_NAME, TEXT_MODEL_NAME,
 CLIP_MODEL_TYPE, OPEN_CLIP_MODEL_NAME, OPEN_CLIP_PRETRAINED, SIGLIP_MODEL_NAME, MODEL_NAME (texts only),
 TRUST_REMOTE_CODE; TAG is then a name that no recipe has. With --source they say which kind of model lies there.
 
@@ -37,7 +38,7 @@ Exit status: 0 all is built, 1 something is not, 2 wrong usage.
 HELP
 }
 
-VARIABLES=(BASE_IMAGE TORCH_INDEX DEVICES WEIGHTS HF_ENDPOINT)
+VARIABLES=(BASE_IMAGE TORCH_INDEX DEVICES EXTRAS WEIGHTS HF_ENDPOINT)
 CUSTOM=(CLIP_MODEL_NAME TEXT_MODEL_NAME CLIP_MODEL_TYPE OPEN_CLIP_MODEL_NAME OPEN_CLIP_PRETRAINED SIGLIP_MODEL_NAME
   MODEL_NAME TRUST_REMOTE_CODE)
 # What the Dockerfile copies from.

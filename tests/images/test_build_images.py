@@ -60,10 +60,10 @@ def test_the_version_is_the_packages_without_git(workspace: Workspace) -> None:
 
 def test_both_builds_get_the_same_arguments(workspace: Workspace) -> None:
     """Only set variables are handed over; what follows -- goes to both builds, or the second would find no cache."""
-    variables = {"BASE_IMAGE": "somewhere/python:3.12", "TORCH_INDEX": "", "DEVICES": "cpu,gpu"}
+    variables = {"BASE_IMAGE": "somewhere/python:3.12", "TORCH_INDEX": "", "DEVICES": "cpu,gpu", "EXTRAS": "tracing"}
     workspace.run("one", "--platform", "linux/arm64", "--", "--network", "host", **variables)
     for call in workspace.calls("docker", "build"):
-        expected = ["TAG=one", "VERSION=1.2.3", "BASE_IMAGE=somewhere/python:3.12", "DEVICES=cpu,gpu"]
+        expected = ["TAG=one", "VERSION=1.2.3", "BASE_IMAGE=somewhere/python:3.12", "DEVICES=cpu,gpu", "EXTRAS=tracing"]
         assert values(call, "--build-arg") == expected
         assert values(call, "--network") == ["host"]
         assert values(call, "--platform") == ["linux/arm64"]

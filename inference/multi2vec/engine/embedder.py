@@ -14,7 +14,7 @@ import numpy as np
 
 from multi2vec.engine.batcher import Batcher
 from multi2vec.engine.errors import ClientError, EncodeFailed, Unsupported
-from multi2vec.engine.observer import LaneObserver
+from multi2vec.engine.observer import Batch, LaneObserver
 from multi2vec.engine.precision import Choice
 from multi2vec.engine.preparers import Prepared, Preparer
 from multi2vec.engine.rows import Array, Row, Vectors
@@ -58,6 +58,7 @@ class _Encoded:
     row: Row
     tokens: int
     truncated: bool
+    batch: Batch
 
 
 class Embedder:
@@ -143,6 +144,10 @@ class Lane:
 
     async def embed(self, items: Sequence[Any], wanted: Wanted) -> Embedded:
         """One row per item; equal items are computed once."""
+        with self._observer.embedding():
+            return await self._embedded(items, wanted)
+
+    async def _embedded(self, items: Sequence[Any], wanted: Wanted) -> Embedded:
         finisher = Finisher(self._manifest, self.outputs, wanted)
         self._observer.received(len(items), is_search=bool(wanted.is_search))
         places, first = _distinct(items)
@@ -153,7 +158,9 @@ class Lane:
         if len(first) < len(items):
             encoded = [encoded[place] for place in places]
             finished = finished[places] if isinstance(finished, np.ndarray) else [finished[place] for place in places]
-        return Embedded(finished, [each.tokens for each in encoded], sum(each.truncated for each in encoded))
+        tokens, truncated = [each.tokens for each in encoded], sum(each.truncated for each in encoded)
+        self._observer.embedded(tokens, truncated, (each.batch for each in encoded))
+        return Embedded(finished, tokens, truncated)
 
     async def _all(self, items: Sequence[Any], places: Sequence[int], of: int, wanted: Wanted) -> Sequence[_Encoded]:
         """The items, of which each stands at its place among so many of the request."""
@@ -192,15 +199,18 @@ class Lane:
 
     def _encode(self, items: Sequence[_Asked]) -> Sequence[_Encoded]:
         """One batch, on the batcher's thread."""
+        started = time.perf_counter()
         inputs = self.preparer.collate([item.prepared for item in items])
         outputs = self.encoder.encode(inputs)
         if not all(are_finite(outputs[name]) for name in {item.output.name for item in items}):
             raise EncodeFailed("the model gave a vector that is not finite")
+        batch = Batch(len(items), started, time.perf_counter())
         return [
             _Encoded(
                 row_of(item.output, outputs, inputs, index, item.prepared.tokens),
                 item.prepared.tokens,
                 item.prepared.truncated,
+                batch,
             )
             for index, item in enumerate(items)
         ]

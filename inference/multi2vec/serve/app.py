@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
@@ -16,11 +17,14 @@ from multi2vec import __version__
 from multi2vec.engine.errors import EmbedError
 from multi2vec.serve import auth, dialects, openapi
 from multi2vec.serve import metrics as metric
-from multi2vec.serve.edge import Edge
+from multi2vec.serve.edge import Edge, clean_path, trace_id
 from multi2vec.serve.errors import Failure, failure_of, failure_of_http
 from multi2vec.serve.routes import Routes
 from multi2vec.serve.service import Service
 from multi2vec.serve.settings import listed
+
+if TYPE_CHECKING:
+    from multi2vec.serve.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +34,13 @@ TOO_LARGE = 413
 METRICS = "/metrics"
 
 
-def create_app(service: Service, on_failure: Callable[[BaseException], None]) -> FastAPI:
+def create_app(
+    service: Service, on_failure: Callable[[BaseException], None], tracing: Tracing | None = None
+) -> FastAPI:
     """The application. It listens at once and loads the model beside; `on_failure` hears why that did not work."""
+    routes = Routes(service, dialects.DIALECTS)
+    prefix = service.settings.url_prefix
+    often = routes.probes | {METRICS}
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -48,10 +57,11 @@ def create_app(service: Service, on_failure: Callable[[BaseException], None]) ->
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        # Nobody exports it here, and asking whether somebody does takes an eighth of the event loop's time.
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        # Unless spans are sent, even asking whether somebody wants them takes an eighth of the event loop's time.
+        telemetry=tracing.telemetry(lambda scope: clean_path(scope["path"], prefix) in often)
+        if tracing
+        else {"tracing": False, "metrics": False, "logs": False},
     )
-    routes = Routes(service, dialects.DIALECTS)
     app.include_router(routes.router())
     app.include_router(openapi.router(routes))
     app.add_api_route(METRICS, _metrics_endpoint(service), methods=["GET"])
@@ -61,7 +71,7 @@ def create_app(service: Service, on_failure: Callable[[BaseException], None]) ->
     app.add_exception_handler(ClientDisconnect, _client_gone)
     app.add_middleware(
         Edge,
-        prefix=service.settings.url_prefix,
+        prefix=prefix,
         metrics=service.metrics,
         fingerprint=service.manifest.fingerprint,
         render_error=failures.render,
@@ -69,7 +79,11 @@ def create_app(service: Service, on_failure: Callable[[BaseException], None]) ->
         is_draining=lambda: service.state == "draining",
         requests_per_connection=service.settings.max_requests_per_connection,
         access_log=service.settings.access_log,
+        trace_of=tracing.trace_id if tracing else trace_id,
     )
+    if tracing:
+        # The last one is the outermost.
+        app.add_middleware(tracing.middleware)
     return app
 
 

@@ -33,7 +33,7 @@ ErrorRenderer = Callable[[Scope, Failure], Response]
 
 class Edge:
     """The outermost layer. `render_error(scope, failure)` gives an answer in the API's own shape, `refuse(scope)` one
-    to those who may not ask."""
+    to those who may not ask, `trace_of(scope)` the id of its trace."""
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class Edge:
         is_draining: Callable[[], bool],
         requests_per_connection: int,
         access_log: bool,
+        trace_of: Callable[[Scope], str],
     ) -> None:
         self._app = app
         self._prefix = prefix
@@ -57,6 +58,7 @@ class Edge:
         self._is_draining = is_draining
         self._requests_per_connection = requests_per_connection
         self._access_log = access_log
+        self._trace_of = trace_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -64,7 +66,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         scope["path"] = clean_path(scope["path"], self._prefix)
-        trace = trace_id(scope)
+        trace = self._trace_of(scope)
         identity = request_id(scope, trace)
         logs.request_id.set(identity)
         logs.trace_id.set(trace)

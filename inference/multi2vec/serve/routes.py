@@ -85,6 +85,11 @@ class Routes:
                 routes.add_api_route(path, _probed(probe), methods=["GET", "HEAD"])
         return routes
 
+    @property
+    def probes(self) -> frozenset[str]:
+        """The paths that orchestrators ask again and again."""
+        return frozenset(path for path, place in self.places.items() if place.probes)
+
     def render_error(self, scope: Scope, failure: Failure) -> Response:
         """The failure in the shape of the API that the request is of; the first dialect's where it is of none."""
         owner: Dialect = scope.get(OWNER) or _nearest(self.places, scope["path"]) or self._first

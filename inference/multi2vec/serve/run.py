@@ -17,6 +17,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 from pydantic import ValidationError
@@ -31,6 +32,9 @@ from multi2vec.serve.connections import counting, waiting
 from multi2vec.serve.metrics import Metrics
 from multi2vec.serve.service import Service
 from multi2vec.serve.settings import Settings
+
+if TYPE_CHECKING:
+    from multi2vec.serve.tracing import Tracing
 
 logger = logging.getLogger("multi2vec.serve")
 
@@ -81,14 +85,35 @@ def main(arguments: Sequence[str] = ()) -> int:
     if settings.enable_cuda:
         logger.warning("ENABLE_CUDA is set, but this image has no CUDA: serving on %s", settings.device)
     try:
-        service = Service(settings, Metrics())
+        tracing = _tracing(settings)
+    except ValueError as error:
+        print(f"TRACING: {error}", file=sys.stderr)
+        return 2
+    try:
+        service = Service(settings, tracing.metrics() if tracing else Metrics())
     except ManifestError as error:
         logger.critical("%s", error)
         return 1
-    return _serve(settings, service)
+    status = _serve(settings, service, tracing)
+    if tracing and not tracing.close():
+        logger.warning("the last spans were not sent: the collector did not take them in time")
+    return status
 
 
-def _serve(settings: Settings, service: Service) -> int:
+def _tracing(settings: Settings) -> Tracing | None:
+    """What makes spans, if they are wanted. Raises `ValueError` with a sentence if they cannot be made."""
+    if not settings.tracing:
+        return None
+    try:
+        from multi2vec.serve import tracing
+    except ImportError as error:
+        raise ValueError(
+            f"it needs the package's extra `tracing`, or an image that is built with EXTRAS=tracing: {error}"
+        ) from None
+    return tracing.start()
+
+
+def _serve(settings: Settings, service: Service, tracing: Tracing | None) -> int:
     failures: list[BaseException] = []
 
     def stop(error: BaseException) -> None:
@@ -98,7 +123,7 @@ def _serve(settings: Settings, service: Service) -> int:
         server.should_exit = True
 
     config = uvicorn.Config(
-        create_app(service, stop),
+        create_app(service, stop, tracing),
         host=settings.host,
         port=settings.port,
         http=counting(service.metrics.refused.labels("invalid_http", "").inc),

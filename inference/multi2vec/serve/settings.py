@@ -139,6 +139,11 @@ class Settings(BaseSettings):
     )
     log_format: Literal["text", "json"] = Field(default="text", description="Log lines for people, or JSON objects")
     access_log: bool = Field(default=False, description="Log every request")
+    tracing: bool = Field(
+        default=False,
+        description="Send OpenTelemetry spans of requests to where `OTEL_EXPORTER_OTLP_ENDPOINT` says; needs the extra "
+        "`tracing`",
+    )
     enable_cuda: bool = Field(
         default=False, description="Set by Weaviate's chart; here it only warns: there is no CUDA"
     )
