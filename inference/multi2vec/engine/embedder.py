@@ -19,7 +19,7 @@ from multi2vec.engine.precision import Choice
 from multi2vec.engine.preparers import Prepared, Preparer
 from multi2vec.engine.rows import Array, Row, Vectors
 from multi2vec.engine.vectors import Finisher, are_finite, row_of
-from multi2vec.engine.wanted import Embedded, Wanted
+from multi2vec.engine.wanted import Embedded, Spent, Wanted
 from multi2vec.engine.work import Admission, Budget
 from multi2vec.manifest import Manifest
 from multi2vec.specs import Modality, OutputSpec, word
@@ -45,10 +45,13 @@ class TowerRunner(Protocol):
 
 @dataclass(frozen=True)
 class _Asked:
-    """One item in the queue, and which output is wanted of it."""
+    """One item in the queue, and which output is wanted of it; it took so many seconds to prepare, and was queued then
+    (`time.perf_counter`)."""
 
     prepared: Prepared
     output: OutputSpec
+    seconds: float
+    queued: float
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class _Encoded:
     tokens: int
     truncated: bool
     batch: Batch
+    spent: Spent
 
 
 class Embedder:
@@ -81,7 +85,7 @@ class Embedder:
             return await lane.embed(items, _decided(wanted, len(items)))
         if items:
             raise Unsupported(f"{self.manifest.tag} has no {word(modality)} tower")
-        return Embedded(np.empty((0, self.manifest.dimensions), dtype=np.float32), (), 0)  # type: ignore[arg-type]
+        return Embedded(np.empty((0, self.manifest.dimensions), dtype=np.float32), (), 0, ())  # type: ignore[arg-type]
 
     async def embed_several(
         self, items: Mapping[Modality, Sequence[Any]], wanted: Wanted = Wanted()
@@ -160,7 +164,7 @@ class Lane:
             finished = finished[places] if isinstance(finished, np.ndarray) else [finished[place] for place in places]
         tokens, truncated = [each.tokens for each in encoded], sum(each.truncated for each in encoded)
         self._observer.embedded(tokens, truncated, (each.batch for each in encoded))
-        return Embedded(finished, tokens, truncated)
+        return Embedded(finished, tokens, truncated, [each.spent for each in encoded])
 
     async def _all(self, items: Sequence[Any], places: Sequence[int], of: int, wanted: Wanted) -> Sequence[_Encoded]:
         """The items, of which each stands at its place among so many of the request."""
@@ -184,10 +188,12 @@ class Lane:
     async def _one(self, item: Any, wanted: Wanted) -> _Encoded:
         started = time.perf_counter()
         prepared = await self._prepared(item, wanted)
-        self._observer.prepared(time.perf_counter() - started)
+        queued = time.perf_counter()
+        self._observer.prepared(queued - started)
         if prepared.truncated:
             self._observer.truncated(1)
-        return await self.batcher.submit(_Asked(prepared, self._output[wanted.output]), prepared.size)
+        asked = _Asked(prepared, self._output[wanted.output], queued - started, queued)
+        return await self.batcher.submit(asked, prepared.size)
 
     async def _prepared(self, item: Any, wanted: Wanted) -> Prepared:
         if self.preparer.is_quick(item):
@@ -211,6 +217,7 @@ class Lane:
                 item.prepared.tokens,
                 item.prepared.truncated,
                 batch,
+                Spent(item.seconds, started - item.queued, batch.ended - started),
             )
             for index, item in enumerate(items)
         ]

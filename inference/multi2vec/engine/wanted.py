@@ -36,14 +36,25 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class Spent:
+    """Where the time of one item went, in seconds: its preparation, waiting for a worker, and its whole batch."""
+
+    prepare: float
+    wait: float
+    encode: float
+
+
+@dataclass(frozen=True)
 class Embedded:
     """One row per item, in the order of the items.
 
     Dense vectors are one float32 array (items, dimensions). Token vectors are a list of float32 arrays
     (tokens, dimensions), sparse ones a list of `Sparse`. `tokens` are true counts: special tokens included, padding
-    not, after truncation; 0 for a picture that becomes no tokens. `truncated` is how many items were cut.
+    not, after truncation; 0 for a picture that becomes no tokens. `truncated` is how many items were cut. `spent` has
+    equal items' time once for each.
     """
 
     rows: Sequence[Row]
     tokens: Sequence[int]
     truncated: int
+    spent: Sequence[Spent]

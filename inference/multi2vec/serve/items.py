@@ -10,7 +10,7 @@ import numpy as np
 
 from multi2vec.engine.errors import TooLarge, Unsupported
 from multi2vec.engine.rows import Row
-from multi2vec.engine.wanted import Embedded, Wanted
+from multi2vec.engine.wanted import Embedded, Spent, Wanted
 from multi2vec.manifest import Manifest
 from multi2vec.serve.errors import BadRequest
 from multi2vec.serve.fetching import Link
@@ -129,10 +129,12 @@ def _merged(places: dict[Modality, list[int]], embedded: dict[Modality, Embedded
     count = sum(map(len, places.values()))
     rows: list[Row] = [np.empty(0, dtype=np.float32)] * count
     tokens = [0] * count
+    spent = [Spent(0.0, 0.0, 0.0)] * count
     for modality, own in places.items():
-        for index, row, number in zip(own, embedded[modality].rows, embedded[modality].tokens, strict=True):
-            rows[index], tokens[index] = row, number
-    return Embedded(rows, tokens, sum(each.truncated for each in embedded.values()))
+        part = embedded[modality]
+        for index, row, number, times in zip(own, part.rows, part.tokens, part.spent, strict=True):
+            rows[index], tokens[index], spent[index] = row, number, times
+    return Embedded(rows, tokens, sum(each.truncated for each in embedded.values()), spent)
 
 
 def _content(message: Any, where: str) -> tuple[Any, str]:

@@ -21,7 +21,7 @@ import numpy as np
 from multi2vec.engine import similarity
 from multi2vec.engine.errors import Unsupported
 from multi2vec.engine.rows import Row, Vectors
-from multi2vec.engine.wanted import Embedded, Wanted
+from multi2vec.engine.wanted import Embedded, Spent, Wanted
 from multi2vec.manifest import Manifest
 from multi2vec.serve import items, roles
 from multi2vec.serve.errors import BadRequest
@@ -44,10 +44,12 @@ class Side:
 
 @dataclass(frozen=True)
 class Scores:
-    """One number per pair, the larger the better; and the tokens of all queries and documents, each counted once."""
+    """One number per pair, the larger the better; the tokens of all queries and documents, each counted once; and where
+    the time of each vector went."""
 
     values: list[float]
     tokens: int
+    spent: Sequence[Spent]
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,8 @@ async def score(service: Service, queries: Side, documents: Side, output: str | 
         compared(service.manifest, queries.items[first].modality, documents.items[second].modality, output)
         for first, second in pairs
     ]
-    rows, tokens = await _embedded(service, {"queries": queries, "documents": documents}, pairs, how)
-    return Scores(await asyncio.to_thread(_measured, rows, pairs, how), tokens)
+    rows, tokens, spent = await _embedded(service, {"queries": queries, "documents": documents}, pairs, how)
+    return Scores(await asyncio.to_thread(_measured, rows, pairs, how), tokens, spent)
 
 
 def best_first(values: Sequence[float]) -> list[int]:
@@ -180,8 +182,8 @@ async def _embedded(
     sides: Mapping[SideName, Side],
     pairs: Sequence[tuple[int, int]],
     how: Sequence[Comparison],
-) -> tuple[Rows, int]:
-    """The rows that the comparisons take, and how many tokens all items are."""
+) -> tuple[Rows, int, Sequence[Spent]]:
+    """The rows that the comparisons take, how many tokens all items are, and where the time went."""
     needed: dict[tuple[SideName, str], dict[int, None]] = {}
     for (first, second), comparison in zip(pairs, how, strict=True):
         needed.setdefault(("queries", comparison.query), {})[first] = None
@@ -199,7 +201,7 @@ async def _embedded(
     for ((name, output), own), embedded in zip(needed.items(), found, strict=True):
         for place, row, count in zip(own, embedded.rows, embedded.tokens, strict=True):
             rows[name, output, place], tokens[name, place] = row, count
-    return rows, sum(tokens.values())
+    return rows, sum(tokens.values()), [spent for embedded in found for spent in embedded.spent]
 
 
 async def _embed(service: Service, given: Sequence[Item], places: Sequence[int], wanted: Wanted) -> Embedded:

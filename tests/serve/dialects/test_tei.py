@@ -215,12 +215,9 @@ class TestHeaders:
         # Token ids count as characters there.
         assert headers["x-compute-characters"] == str(len("a red cat") + len(ids_of("the dog")))
         assert headers["x-compute-type"] == "cpu"
-        assert headers["x-total-time"] == headers["x-compute-time"]
+        steps = [int(headers[f"x-{step}-time"]) for step in ("tokenization", "queue", "inference")]
+        assert max(steps) <= int(headers["x-compute-time"]) == int(headers["x-total-time"])
         assert 0 <= int(headers["x-total-time"]) < 30_000
-
-    def test_what_is_not_known_is_not_told(self, server: Server) -> None:
-        headers = ask(server, inputs="sun").headers
-        assert not {"x-tokenization-time", "x-queue-time", "x-inference-time"} & set(headers)
 
 
 class TestOtherOutputs:

@@ -83,7 +83,7 @@ async def _answer(
     started = time.perf_counter()
     given = parse(asked, service.manifest)
     embedded = await items.embed(service, given, wishes)
-    headers = computed(service, given, sum(embedded.tokens), started)
+    headers = computed(service, given, sum(embedded.tokens), embedded.spent, started)
     return answers.json(await answers.written(embedded.rows, encode), headers=headers)
 
 

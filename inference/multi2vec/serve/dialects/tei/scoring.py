@@ -103,7 +103,9 @@ async def similarity(service: Service, asked: SimilarityRequest) -> Response:
     sentences = _items(asked.inputs.sentences, service.manifest)
     started = time.perf_counter()
     scores = await scoring.score(service, Side(source, wishes), Side(sentences, wishes))
-    return answers.json(scores.values, headers=computed(service, [*source, *sentences], scores.tokens, started))
+    return answers.json(
+        scores.values, headers=computed(service, [*source, *sentences], scores.tokens, scores.spent, started)
+    )
 
 
 async def rerank(service: Service, asked: RerankRequest) -> Response:
@@ -121,7 +123,7 @@ async def rerank(service: Service, asked: RerankRequest) -> Response:
         {"index": place, **({"text": asked.texts[place]} if asked.return_text else {}), "score": scores.values[place]}
         for place in scoring.best_first(scores.values)
     ]
-    return answers.json(ranks, headers=computed(service, [*query, *texts], scores.tokens, started))
+    return answers.json(ranks, headers=computed(service, [*query, *texts], scores.tokens, scores.spent, started))
 
 
 def _items(given: Sequence[str], manifest: Manifest) -> list[Item]:
