@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from openvino import opset15 as op
 from PIL import Image
 
 from multi2vec import manifest as manifests
-from multi2vec.specs import OutputSpec, TextSpec
+from multi2vec.specs import OutputSpec, Prompt, TextSpec
 from tests import toy
 
-LATE, QUERIES = "late", "queries"
+LATE, QUERIES, LEXICAL = "late", "queries", "lexical"
+# What makes a weight of a token's vector.
+HEAD = toy.weights(7, toy.DIMENSIONS, 1)
 # How many vectors a picture has besides its dense one.
 COUNT = 3
 QUERY_WEIGHTS = toy.weights(7, toy.SIDE * toy.SIDE * 3, COUNT * toy.DIMENSIONS)
@@ -51,6 +54,31 @@ def write_queries(folder: Path) -> Path:
     several = OutputSpec(QUERIES, toy.DIMENSIONS, "tokens", vectors=COUNT)
     tower = dataclasses.replace(whole.towers["image"], outputs=(*whole.towers["image"].outputs, several))
     return _rewritten(folder, tag="toy-queries", towers={**whole.towers, "image": tower})
+
+
+def write_outputs(folder: Path, *, pictures: bool = False, prompts: Mapping[str, Prompt] | None = None) -> Path:
+    """The toy's texts: the sum of the tokens' vectors, these vectors themselves, and a weight for each token. Only with
+    `pictures` it has pictures, and only without them its dense vectors can be cut."""
+    text = dataclasses.replace(toy.TEXT, prompts=prompts or {})
+    whole = manifests.read(toy.write(folder) if pictures else toy.write_texts(folder, text=text))
+    ids = op.parameter([-1, -1], ov.Type.i64, name="input_ids")
+    mask = op.parameter([-1, -1], ov.Type.i64, name="attention_mask")
+    rows = op.gather(op.constant(toy.TEXT_WEIGHTS), ids, op.constant(0))
+    masked = op.multiply(rows, op.unsqueeze(op.convert(mask, "f32"), op.constant(2)))
+    weights = op.relu(op.squeeze(op.matmul(rows, op.constant(HEAD), False, False), op.constant(2)))
+    dense = op.reduce_sum(masked, op.constant(1), False)
+    graph = ov.Model([op.result(each) for each in (dense, rows, weights)], [ids, mask], "toy_several")
+    ov.save_model(toy.named(graph, "dense", LATE, LEXICAL), folder / "text.xml", compress_to_fp16=False)
+    late, lexical = OutputSpec(LATE, toy.DIMENSIONS, "tokens"), OutputSpec(LEXICAL, len(toy.WORDS), "sparse")
+    tower = dataclasses.replace(whole.towers["text"], outputs=(*whole.towers["text"].outputs, late, lexical))
+    return _rewritten(folder, tag="toy-several", towers={**whole.towers, "text": tower})
+
+
+def write_pictures(folder: Path) -> Path:
+    """The toy without texts."""
+    whole = manifests.read(toy.write(folder))
+    inputs, examples = {"image": whole.inputs["image"]}, tuple(whole.examples_of("image"))
+    return _rewritten(folder, tag="toy-pictures", inputs=inputs, examples=examples)
 
 
 def token_vectors(text: str) -> Any:

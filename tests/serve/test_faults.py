@@ -51,26 +51,3 @@ def test_many_requests_one_traceback(
     tracebacks = [record for record in failures if record.exc_info]
     assert 1 <= len(tracebacks) < len(answers)
     service.close()
-
-
-def test_a_fault_of_ours_is_logged_once_and_never_leaks(
-    toy_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    service = Service(Settings(model_dir=toy_folder, cache_dir=None), Metrics())
-    app = create_app(service, lambda error: None)
-
-    async def broken(self: Service) -> None:
-        raise KeyError("a secret")
-
-    monkeypatch.setattr(Service, "embedder", broken)
-
-    async def main() -> httpx.Response:
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.post("/vectorize", json={"texts": ["cat"]}, headers={"x-request-id": "abc"})
-
-    with caplog.at_level(logging.ERROR):
-        answer = asyncio.run(main())
-    assert answer.status_code == 500
-    assert answer.json() == {"error": "the server failed; its log has the reason under request id abc"}
-    assert len([record for record in caplog.records if record.exc_info]) == 1

@@ -1,4 +1,4 @@
-"""Cohere's own Python client, against the real server."""
+"""Cohere's own Python client, against the real server; and the requests of LangChain's classes for Cohere."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import base64
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
 from tests import toy
+from tests.serve.several import cosine
 from tests.server import Server
 
 cohere = pytest.importorskip("cohere")
@@ -101,3 +103,30 @@ class TestVersion1:
         with pytest.raises(cohere.BadRequestError) as caught:
             client.embed(texts=["sun"], embedding_types=["int4"])
         assert "embedding_types has 'int4'; it can have float, int8" in caught.value.body["message"]
+
+
+class TestLangChain:
+    """What `CohereEmbeddings` and `CohereRerank` of langchain-cohere 0.6.0 send. All its versions want a client older
+    than 6.0, so that it cannot be installed beside ours."""
+
+    def ask(self, server: Server, path: str, **body: Any) -> Any:
+        answer = httpx.post(server.url + path, json=body, timeout=30, trust_env=False)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    @pytest.mark.parametrize("input_type", ["search_query", "search_document"])
+    def test_embeddings(self, server: Server, input_type: str) -> None:
+        asked = {"model": "toy", "input_type": input_type, "embedding_types": ["float"], "truncate": None}
+        texts = ["a red cat", "sun"]
+        found = self.ask(server, "/v1/embed", texts=texts, **asked)
+        assert found["response_type"] == "embeddings_by_type"
+        assert_near(found["embeddings"]["float"], [toy.text_vector(text) for text in texts])
+
+    @pytest.mark.parametrize("most", [None, 100])
+    def test_rerank(self, server: Server, most: int | None) -> None:
+        documents = ["the dog", "a cat", "sun"]
+        asked = {"model": "toy", "query": "a cat", "documents": documents, "top_n": 2, "max_tokens_per_doc": most}
+        first, second = self.ask(server, "/v2/rerank", **asked)["results"]
+        assert first["index"] == 1
+        for each in (first, second):
+            assert each["relevance_score"] == pytest.approx(cosine("a cat", documents[each["index"]]), abs=1e-5)

@@ -271,23 +271,12 @@ class TestModels:
         assert server.get("/v1/models/toy").json() == server.get("/v1/models").json()["data"][0]
         assert_error(server.get("/v1/models/gpt"), 404, "/v1/models/gpt")
 
-    def test_names_can_be_taken_strictly(self, toy_folder: Any) -> None:
-        with serving(toy_folder, STRICT_MODEL_NAME="true") as running:
-            assert ask(running, input="sun", model="toy").status_code == 200
-            assert ask(running, input="sun").status_code == 200
-            answer = ask(running, input="sun", model="gpt")
-            assert_error(answer, 404, "no model 'gpt'", "toy")
-
 
 class TestErrors:
     @pytest.mark.parametrize(
         ("body", "param", "word"),
         [
-            ({}, "input", "either input or messages"),
-            ({"input": None}, "input", "either input or messages"),
             ({"input": "a", "messages": []}, "input", "either input or messages"),
-            ({"input": ""}, "input", "input[0] is an empty string"),
-            ({"input": []}, "input", "empty list"),
             ({"input": ["a", ""]}, "input", "input[1] is an empty string"),
             ({"input": ["a", 1]}, "input", "input[1]"),
             ({"input": [1, "a"]}, "input", "input[0]"),
@@ -306,7 +295,6 @@ class TestErrors:
             ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages", "text is no string"),
             ({"input": ["a"] * 2049}, "input", "2048"),
             ({"input": "a", "dimensions": 0}, "dimensions", "at least 1"),
-            ({"input": "a", "dimensions": "8"}, "dimensions", "int"),
             ({"input": "a", "encoding_format": "hex"}, "encoding_format", "hex"),
             ({"input": "a", "embed_dtype": "fp8"}, "embed_dtype", "fp8"),
             ({"input": "a", "truncation_side": "middle"}, "truncation_side", "middle"),
@@ -318,14 +306,7 @@ class TestErrors:
     def test_what_is_wrong_with_a_body(self, server: Server, body: dict[str, Any], param: str, word: str) -> None:
         assert_error(ask(server, **body), 400, word, param=param)
 
-    @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"a"', b'{"input": "\xff"}', b"null"])
-    def test_bodies_that_are_no_json_object(self, server: Server, body: bytes) -> None:
-        status, answer = raw(server, "POST", "/v1/embeddings", body)
-        assert status == 400
-        assert set(json.loads(answer)["error"]) == {"message", "type", "param", "code"}
-
     def test_a_picture_that_is_none(self, server: Server) -> None:
-        assert_error(ask(server, input=["data:image/png;base64,bm90IGE="]), 400, "picture")
         assert_error(ask(server, input=["data:image/png,abc"]), 400, "data URI")
 
     def test_a_picture_s_url_where_none_are_fetched(self, server: Server) -> None:
@@ -334,13 +315,6 @@ class TestErrors:
             {"input": [{"image": "http://a/b"}]},
         ):
             assert_error(ask(server, **body), 400, "not fetched from URLs here", "FETCH_HOSTS")
-
-    def test_others(self, server: Server, toy_folder: Any) -> None:
-        assert_error(httpx.get(server.url + "/v1/embeddings", trust_env=False), 405, "POST")
-        assert_error(httpx.get(server.url + "/v1/embeddings/more", trust_env=False), 404, "nothing at")
-        with serving(toy_folder, MAX_ITEMS=3, MAX_BODY_BYTES=4000) as running:
-            assert_error(ask(running, input=["a"] * 4), 413, "4 items", "MAX_ITEMS")
-            assert_error(ask(running, input="x" * 5000), 413, "MAX_BODY_BYTES")
 
 
 def test_weaviate_s_jinaai_keeps_its_own_shape(server: Server) -> None:

@@ -1,9 +1,10 @@
-"""OpenAI's own client, LangChain's and mteb's, unmodified, against the real server."""
+"""OpenAI's own client, LangChain's and mteb's, unmodified, against the real server; and Embedding Atlas' requests."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,7 +15,7 @@ import openai
 import pytest
 from mteb.models import OpenAIAPIEncodeWrapper
 
-from tests import toy
+from tests import pictures, toy
 from tests.server import Server
 
 URI = f"data:image/png;base64,{toy.b64(toy.png(toy.picture(1)))}"
@@ -84,6 +85,29 @@ class TestLangChain:
         assert_near(embeddings.embed_documents(["sun", "cat"]), [toy.text_vector("sun"), toy.text_vector("cat")])
 
 
+class TestEmbeddingAtlas:
+    """What Apple's Embedding Atlas sends with the embedder "litellm" and a model `openai/…`, as its version 0.26.0 does
+    through LiteLLM 1.110.2 (`embedding_atlas/embedding.py`): texts in batches, and pictures one by one as data URIs of
+    their own type. It names no encoding, and reads plain numbers in the order of the inputs."""
+
+    def embedded(self, server: Server, *inputs: str) -> list[list[float]]:
+        body = json.dumps({"model": "toy", "input": inputs}, separators=(",", ":"))
+        headers = {"content-type": "application/json", "authorization": "Bearer none", "accept": "application/json"}
+        answer = httpx.post(f"{server.url}/v1/embeddings", content=body, headers=headers, trust_env=False)
+        assert answer.status_code == 200, answer.text
+        return [each["embedding"] for each in answer.json()["data"]]
+
+    def test_a_batch_of_texts(self, server: Server) -> None:
+        texts = ["a red cat", "sun", "the dog", "sun"]
+        assert_near(self.embedded(server, *texts), [toy.text_vector(text) for text in texts])
+
+    @pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF"])
+    def test_a_picture(self, server: Server, form: str) -> None:
+        file = toy.b64(pictures.encode(toy.picture(1), form))
+        found = self.embedded(server, f"data:image/{form.lower()};base64,{file}")
+        assert_near(found, [toy.picture_vector(toy.picture(1))])
+
+
 class TestMteb:
     def wrapper(self, server: Server, **settings: Any) -> OpenAIAPIEncodeWrapper:
         return OpenAIAPIEncodeWrapper(server.url, "toy", **settings)
@@ -98,9 +122,9 @@ class TestMteb:
         assert_near(found, [toy.text_vector(text) for text in ("sun", "a red cat", " ".join(["cat"] * 10))])
 
     def test_pictures(self, server: Server) -> None:
-        pictures = [toy.picture(1), toy.picture(2)]
-        found = self.encoded(self.wrapper(server), image=pictures)
-        assert_near(found, [toy.picture_vector(picture) for picture in pictures])
+        given = [toy.picture(1), toy.picture(2)]
+        found = self.encoded(self.wrapper(server), image=given)
+        assert_near(found, [toy.picture_vector(picture) for picture in given])
 
     def encoded(self, wrapper: OpenAIAPIEncodeWrapper, **columns: list[Any]) -> Any:
         return wrapper.encode(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,12 +11,6 @@ import numpy as np
 import pytest
 from huggingface_hub import InferenceClient
 
-from multi2vec.engine.errors import EncodeFailed, Overloaded
-from multi2vec.serve.app import create_app
-from multi2vec.serve.errors import NotReady
-from multi2vec.serve.metrics import Metrics
-from multi2vec.serve.service import Service
-from multi2vec.serve.settings import Settings
 from tests import toy
 from tests.serve.several import cosine
 from tests.server import Server, serving
@@ -35,7 +27,7 @@ RERANK: dict[str, Any] = {"query": "a", "texts": ["b"]}
 def prompted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A model with prompts for queries and passages, that refuses too long texts."""
     folder = toy.write_texts(tmp_path_factory.mktemp("texts"), text=replace(toy.TEXT, prompts=toy.PROMPTS))
-    with serving(folder, PRECISION="f32", AUTO_TRUNCATE="false", MAX_ITEMS=5, MAX_BODY_BYTES=4000) as running:
+    with serving(folder, PRECISION="f32", AUTO_TRUNCATE="false") as running:
         yield running
 
 
@@ -145,55 +137,10 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("path", "body", "words"),
         [
-            ("/similarity", {"inputs": "a"}, ("/similarity", "$.inputs", "it looks like")),
             ("/similarity", {"inputs": {"sentences": []}}, ("`source_sentence`",)),
             ("/similarity", {**SIMILARITY, "parameters": {"truncation_direction": "up"}}, ("'up'",)),
             ("/", {"inputs": {"source_sentence": "a"}}, ("what / takes", "`sentences`")),
-            ("/rerank", {"texts": ["a"]}, ("/rerank", "`query`", "it looks like")),
-            ("/rerank", {"query": "a", "texts": "b"}, ("$.texts",)),
-            ("/rerank", {**RERANK, "return_text": "yes"}, ("$.return_text",)),
         ],
     )
     def test_bodies(self, server: Server, path: str, body: dict[str, Any], words: tuple[str, ...]) -> None:
         assert_error(ask(server, path, **body), 422, "Validation", *words)
-
-    def test_nothing_to_compare(self, server: Server) -> None:
-        answer = ask(server, "/similarity", inputs={"source_sentence": "a", "sentences": []})
-        assert_error(answer, 400, "Empty", "inputs.sentences is an empty list")
-        assert_error(ask(server, "/rerank", query="a", texts=[]), 400, "Empty", "texts is an empty list")
-
-    def test_too_much(self, prompted: Server) -> None:
-        assert_error(ask(prompted, "/rerank", query="a", texts=["b"] * 5), 413, "Validation", "6 items", "MAX_ITEMS")
-        answer = ask(prompted, "/similarity", inputs={"source_sentence": "x" * 5000, "sentences": []})
-        assert_error(answer, 413, "Validation", "MAX_BODY_BYTES")
-
-    @pytest.mark.parametrize(
-        ("error", "status", "kind"),
-        [
-            (Overloaded("the queue is full", limit="MAX_QUEUE", retry_after=7), 429, "Overloaded"),
-            (NotReady("the model is loading"), 503, "Unhealthy"),
-            (EncodeFailed("inference failed"), 424, "Backend"),
-            (KeyError("a secret"), 500, "Backend"),
-        ],
-    )
-    def test_faults(
-        self, toy_folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, kind: str
-    ) -> None:
-        async def broken(self: Service) -> None:
-            raise error
-
-        monkeypatch.setattr(Service, "embedder", broken)
-        for answer in in_process(toy_folder, ("/similarity", SIMILARITY), ("/rerank", RERANK)):
-            assert_error(answer, status, kind)
-            assert "secret" not in answer.text
-
-
-def in_process(folder: Path, *requests: tuple[str, Any]) -> list[httpx.Response]:
-    """The answers of the application, whose model is not loaded, to these requests (path, body)."""
-    app = create_app(Service(Settings(model_dir=folder, cache_dir=None), Metrics()), lambda error: None)
-
-    async def main() -> list[httpx.Response]:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
-            return [await client.post(path, json=body) for path, body in requests]
-
-    return asyncio.run(main())

@@ -95,24 +95,14 @@ class TestVectorize:
     @pytest.mark.parametrize(
         ("body", "word"),
         [
-            ("", "truncated"),
-            ("{", "truncated"),
-            ("[]", "object"),
-            ('{"texts": "cat"}', "$.texts"),
             ('{"texts": ["cat", 3]}', "$.texts[1]"),
             ('{"images": [null]}', "$.images[0]"),
-            ('{"texts": ["\\ud800"]}', "vectorize"),
         ],
     )
     def test_bodies_that_are_wrong(self, server: Server, body: str, word: str) -> None:
         status, answer = raw(server, "POST", "/vectorize", body.encode())
         assert status == 400
         assert word in json.loads(answer)["error"]
-
-    def test_bytes_that_are_no_text(self, server: Server) -> None:
-        status, answer = raw(server, "POST", "/vectorize", b'{"texts": ["\xff\xfe"]}')
-        assert status == 400
-        assert "error" in json.loads(answer)
 
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(body=st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
@@ -198,8 +188,6 @@ def test_under_a_prefix(toy_folder: object) -> None:
 def test_limits(toy_folder: object) -> None:
     limits = {"MAX_BODY_BYTES": 4000, "MAX_ITEMS": 3, "MAX_PICTURE_BYTES": 1000, "MAX_PICTURE_PIXELS": 5000}
     with serving(toy_folder, **limits) as server:  # type: ignore[arg-type]
-        assert_error(server.post(texts=["a"] * 4), 413, "4 items", "MAX_ITEMS")
-        assert_error(server.post(texts=["x" * 5000]), 413, "MAX_BODY_BYTES")
         assert_error(server.post(images=["A" * 2000]), 413, "MAX_PICTURE_BYTES")
         big = toy.b64(pictures.encode(pictures.noise((80, 80)), "JPEG", quality=5))
         assert_error(server.post(images=[big]), 413, "80×80", "MAX_PICTURE_PIXELS")

@@ -79,13 +79,7 @@ class TestAnswer:
 
 class TestErrors:
     def test_bodies(self, server: Server) -> None:
-        assert_error(ask(server, documents=["a"], property=""), 400, "/rerank", "`query`", "it looks like")
         assert_error(ask(server, query="a", documents=["a", 1], property=""), 400, "$.documents[1]")
 
     def test_too_long(self, prompted: Server) -> None:
         assert_error(ask(prompted, query="a", documents=["sun", LONG], property=""), 422, "text 2 of 2", "23 tokens")
-
-    def test_too_many(self, toy_folder: Any) -> None:
-        with serving(toy_folder, MAX_ITEMS=3, MAX_BODY_BYTES=4000) as running:
-            assert_error(ask(running, query="a", documents=["a"] * 3, property=""), 413, "4 items", "MAX_ITEMS")
-            assert len(scores(running, query="a", documents=["a"] * 2, property="")) == 2

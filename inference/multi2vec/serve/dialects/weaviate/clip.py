@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 from fastapi import Response
 
-from multi2vec.serve import answers, examples, probes
+from multi2vec.engine.wanted import Wanted
+from multi2vec.serve import answers, examples, models, probes
 from multi2vec.serve.dialect import Dialect, Endpoint, Get, Post, Probe
 from multi2vec.serve.errors import Failure
 from multi2vec.serve.items import check_count
@@ -84,7 +85,8 @@ def parse(asked: VectorizeRequest, most: int) -> dict[str, list[str]]:
 async def _vectors(service: Service, items: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """The vectors by the request's fields."""
     by_modality = {FIELDS[field][0]: given for field, given in items.items()}
-    vectors = await (await service.embedder()).embed_several(by_modality)
+    wanted = Wanted(truncate=models.truncation(service, "end"))
+    vectors = await (await service.embedder()).embed_several(by_modality, wanted)
     return {field: vectors[FIELDS[field][0]].rows for field in items}
 
 

@@ -16,8 +16,7 @@ import msgspec
 from fastapi import Response
 
 from multi2vec.engine.wanted import Wanted
-from multi2vec.manifest import Manifest
-from multi2vec.serve import answers, examples, roles
+from multi2vec.serve import answers, examples, models, roles
 from multi2vec.serve.dialect import Dialect, Endpoint, Post
 from multi2vec.serve.errors import BadRequest
 from multi2vec.serve.items import check_count
@@ -87,7 +86,7 @@ def endpoints(service: Service) -> tuple[Endpoint, ...]:
 
     async def vectors(asked: VectorsRequest) -> Response:
         form, items = parse(asked, service.settings.max_items)
-        wanted = wishes(asked.config or Config(), service.manifest)
+        wanted = wishes(asked.config or Config(), service)
         embedder = await service.embedder()
         rows: Any = (await embedder.embed(form.modality, items, wanted)).rows
         return answers.json(form.answer(asked, await answers.written(rows), rows.shape[1]))
@@ -111,13 +110,14 @@ def parse(request: VectorsRequest, most: int) -> tuple[Form, Sequence[str]]:
     return FORMS[field], items
 
 
-def wishes(config: Config, manifest: Manifest) -> Wanted:
+def wishes(config: Config, service: Service) -> Wanted:
     """What the configuration asks for, in the model's words. Raises `BadRequest` for a task that Weaviate lacks."""
     if config.task_type not in TASKS:
         known = " or ".join(f'"{name}"' for name in TASKS if name)
         raise BadRequest(f'config.task_type is "{config.task_type}"; it can be {known}, or absent')
     return Wanted(
-        prompt=roles.prompt_for(manifest, TASKS[config.task_type]),
+        prompt=roles.prompt_for(service.manifest, TASKS[config.task_type]),
         is_search=roles.is_search(config.task_type),
+        truncate=models.truncation(service, "end"),
         dimensions=config.dimensions,
     )
