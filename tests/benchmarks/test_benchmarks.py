@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import json
 import socket
@@ -19,14 +20,14 @@ from PIL import Image
 from rich.console import Console
 
 from tests.benchmarks import __main__ as command
-from tests.benchmarks import limit, machine, models, report, samples
+from tests.benchmarks import dialects, limit, machine, models, report, samples, servers
 from tests.benchmarks.limit import Limit, Trial
 from tests.benchmarks.load import Plan, read_head, run
 from tests.benchmarks.machine import Cpu
 from tests.benchmarks.report import Bar, Round, Rounds, percentile
 from tests.benchmarks.servers import BenchmarkError
 from tests.benchmarks.session import Session, generate
-from tests.server import free_port
+from tests.server import DEMO, free_port
 
 XEON = Cpu("a processor", 2, amx=True, avx512_bf16=True, avx512=True, avx2=True)
 GOOD = b'{"textVectors": [[1.0, 0.0]], "imageVectors": []}'
@@ -313,3 +314,20 @@ def shown(found: dict[str, object]) -> str:
     report.show(console, found)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
+
+
+class TestDialects:
+    def test_every_api_answers_the_items_it_is_measured_with(self, tmp_path: Path) -> None:
+        picture = base64.b64encode(samples.pictures(1)[0]).decode()
+        with servers.served(DEMO, tmp_path / "cache", tmp_path) as child:
+            for bodies in (dialects.bodies_of_texts(["cat", "dog"]), dialects.bodies_of_pictures([picture] * 2)):
+                seconds = dialects.measure(child.port, bodies, rounds=2)
+                assert {name: len(own) for name, own in seconds.items()} == dict.fromkeys(bodies, 2)
+
+    def test_ratios_are_taken_within_a_round(self) -> None:
+        # The second round was twice as slow for everybody.
+        found = dialects.ratios({"/vectorize": [1.0, 2.0, 1.0], "other": [1.1, 2.2, 5.0]})
+        assert found == {"/vectorize": 1.0, "other": 1.1}
+
+    def test_writing_takes_time(self) -> None:
+        assert all(value > 0 for value in dialects.milliseconds_to_write().values())

@@ -60,6 +60,7 @@ EVERYTHING: Values = {
         "labels": {"release": "prometheus"},
         "interval": "15s",
         "scrapeTimeout": "5s",
+        "authorization": {"credentials": {"name": "prometheus", "key": "key"}},
         "metricRelabelings": [{"action": "labeldrop", "regex": "le"}],
     },
     "ingress": {

@@ -128,6 +128,7 @@ def test_service_monitor() -> None:
                 "path": "/metrics",
                 "interval": "15s",
                 "scrapeTimeout": "5s",
+                "authorization": {"credentials": {"name": "prometheus", "key": "key"}},
                 "metricRelabelings": [{"action": "labeldrop", "regex": "le"}],
             }
         ],

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests import toy
-from tests.serve.dialects.weaviate.wire import raw
+from tests.serve.dialects.wire import assert_near, raw
 from tests.server import Server, serving
 
 PATHS = ("/v2/embed", "/v1/embed")
@@ -47,10 +47,6 @@ def answer(server: Server, path: str = "/v2/embed", **body: Any) -> dict[str, An
 
 def vectors(server: Server, **body: Any) -> np.ndarray:
     return np.array(answer(server, **body)["embeddings"]["float"], dtype=np.float32)
-
-
-def assert_near(found: Any, expected: Any) -> None:
-    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def assert_error(response: httpx.Response, status: int, *words: str) -> None:

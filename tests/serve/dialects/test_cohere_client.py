@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests import toy
+from tests.serve.dialects.wire import assert_near
 from tests.serve.several import cosine
 from tests.server import Server
 
@@ -26,10 +27,6 @@ MANY = [f"{'cat' if index % 2 else 'dog'} {'red ' * (index % 5)}" for index in r
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
-
-
-def assert_near(found: Any, expected: Any) -> None:
-    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 class TestVersion2:

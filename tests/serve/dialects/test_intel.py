@@ -11,6 +11,7 @@ import pytest
 
 from multi2vec import manifest as manifests
 from tests import toy
+from tests.serve.dialects.wire import assert_near
 from tests.server import Server
 
 PICTURE = toy.b64(toy.png(toy.picture(1)))
@@ -27,10 +28,6 @@ def embedding(server: Server, **given: Any) -> Any:
     assert answer.status_code == 200, answer.text
     assert set(answer.json()) == {"embedding"}
     return np.array(answer.json()["embedding"])
-
-
-def assert_near(found: Any, expected: Any) -> None:
-    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def assert_error(answer: httpx.Response, status: int, *words: str) -> None:

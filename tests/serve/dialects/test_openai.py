@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests import toy
-from tests.serve.dialects.weaviate.wire import raw
+from tests.serve.dialects.wire import assert_near, raw
 from tests.server import Server, serving
 
 PICTURE = toy.b64(toy.png(toy.picture(1)))
@@ -37,10 +37,6 @@ def vectors(server: Server, **body: Any) -> np.ndarray:
     answer = ask(server, **body)
     assert answer.status_code == 200, answer.text
     return np.array([each["embedding"] for each in answer.json()["data"]], dtype=np.float32)
-
-
-def assert_near(found: Any, expected: Any) -> None:
-    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def assert_error(answer: httpx.Response, status: int, *words: str, param: str | None = None) -> None:

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
-import numpy as np
 import openai
 import pytest
 from mteb.models import OpenAIAPIEncodeWrapper
 
 from tests import pictures, toy
+from tests.serve.dialects.wire import assert_near
 from tests.server import Server
 
 URI = f"data:image/png;base64,{toy.b64(toy.png(toy.picture(1)))}"
@@ -25,10 +25,6 @@ URI = f"data:image/png;base64,{toy.b64(toy.png(toy.picture(1)))}"
 def client(server: Server) -> Any:
     with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as running:
         yield running
-
-
-def assert_near(found: Any, expected: Any) -> None:
-    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 class TestOpenAI:

@@ -23,7 +23,7 @@ from multi2vec.serve.metrics import Metrics
 from multi2vec.serve.service import Service
 from multi2vec.serve.settings import Settings
 from tests import toy
-from tests.serve.dialects.weaviate.wire import raw
+from tests.serve.dialects.wire import assert_near, assert_tei_error, raw
 from tests.serve.several import HEAD, write_outputs, write_pictures
 from tests.server import Server, serving
 
@@ -76,18 +76,6 @@ def answered(server: Server, path: str = "/embed", **body: Any) -> Any:
     answer = ask(server, path, **body)
     assert answer.status_code == 200, answer.text
     return answer.json()
-
-
-def assert_near(found: Any, expected: Any) -> None:
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-
-
-def assert_error(answer: httpx.Response, status: int, kind: str, *words: str) -> None:
-    assert answer.status_code == status, answer.text
-    assert set(answer.json()) == {"error", "error_type"}
-    assert answer.json()["error_type"] == kind
-    for word in words:
-        assert word in answer.json()["error"]
 
 
 def ids_of(text: str) -> list[int]:
@@ -146,14 +134,14 @@ class TestEmbed:
         assert_near(answered(prompted, inputs=texts, dimensions=4, normalize=False), cut)
         for dimensions in (0, -1, 5, 17):
             answer = ask(prompted, inputs=texts, dimensions=dimensions)
-            assert_error(answer, 422, "Validation", f"no vectors of {dimensions} dimensions", "4, 8, 16")
+            assert_tei_error(answer, 422, "Validation", f"no vectors of {dimensions} dimensions", "4, 8, 16")
 
     def test_prompts(self, server: Server, prompted: Server) -> None:
         assert_near(answered(prompted, inputs="a cat", prompt_name="query"), [toy.text_vector("one a cat")])
         assert_near(answered(prompted, inputs=["a cat"], prompt_name="passage"), [toy.text_vector("two a cat")])
         assert_near(answered(prompted, inputs="a cat"), [toy.text_vector("a cat")])
         answer = ask(prompted, inputs="a cat", prompt_name="summary")
-        assert_error(answer, 422, "Validation", "'summary'", "ask, passage, query")
+        assert_tei_error(answer, 422, "Validation", "'summary'", "ask, passage, query")
         # A model without prompts has none to miss.
         assert_near(answered(server, inputs="a cat", prompt_name="query"), [toy.text_vector("a cat")])
 
@@ -175,8 +163,8 @@ class TestTruncation:
 
     def test_too_long_a_text_is_refused(self, server: Server, limited: Server) -> None:
         answer = ask(server, inputs=["sun", LONG], truncate=False)
-        assert_error(answer, 422, "Validation", "text 2 of 2", "22 tokens", "more than 12")
-        assert_error(ask(limited, inputs=LONG), 422, "Validation", "22 tokens")
+        assert_tei_error(answer, 422, "Validation", "text 2 of 2", "22 tokens", "more than 12")
+        assert_tei_error(ask(limited, inputs=LONG), 422, "Validation", "22 tokens")
         assert_near(answered(limited, inputs=LONG, truncate=True, normalize=True), [toy.text_vector(LONG)])
 
 
@@ -219,15 +207,15 @@ class TestOtherOutputs:
         for path in ("/embed_sparse", "/embed_all"):
             short = answered(several, path, inputs=" ".join(["dog"] * 10))
             assert answered(several, path, inputs=LONG, truncation_direction="Left") == short
-            assert_error(ask(several, path, inputs=LONG, truncate=False), 422, "Validation", "22 tokens")
-            assert_error(ask(several, path, inputs=[]), 400, "Empty", "inputs")
+            assert_tei_error(ask(several, path, inputs=LONG, truncate=False), 422, "Validation", "22 tokens")
+            assert_tei_error(ask(several, path, inputs=[]), 400, "Empty", "inputs")
             # What is for dense vectors only is no key of theirs.
             assert answered(several, path, inputs="sun", dimensions="x", normalize=1)
 
     def test_a_model_without_them(self, server: Server, pictures_only: Server) -> None:
         for each, tag in ((server, "toy"), (pictures_only, "toy-pictures")):
-            assert_error(ask(each, "/embed_sparse", inputs="sun"), 424, "Backend", tag, "no sparse weights")
-            assert_error(ask(each, "/embed_all", inputs="sun"), 424, "Backend", tag, "no vectors of single tokens")
+            assert_tei_error(ask(each, "/embed_sparse", inputs="sun"), 424, "Backend", tag, "no sparse weights")
+            assert_tei_error(ask(each, "/embed_all", inputs="sun"), 424, "Backend", tag, "no vectors of single tokens")
 
 
 class TestTokens:
@@ -266,7 +254,7 @@ class TestTokens:
         (tokens,) = answered(prompted, "/tokenize", inputs="cat", prompt_name="query")
         assert [each["id"] for each in tokens] == ids_of("one cat")
         answer = ask(prompted, "/tokenize", inputs="cat", prompt_name="summary")
-        assert_error(answer, 422, "Validation", "'summary'", "query")
+        assert_tei_error(answer, 422, "Validation", "'summary'", "query")
 
     def test_decode(self, server: Server) -> None:
         one, other = ids_of("a red cat"), ids_of("the dog")
@@ -279,13 +267,13 @@ class TestTokens:
     def test_ids_beyond_the_vocabulary(self, server: Server) -> None:
         for ids in ([5, 9999], [[5], [9999]]):
             answer = ask(server, "/decode", ids=ids)
-            assert_error(answer, 422, "Tokenizer", "9999", "vocabulary of 19")
-        assert_error(ask(server, inputs=[5, 9999]), 422, "Validation", "9999", "vocabulary of 19")
+            assert_tei_error(answer, 422, "Tokenizer", "9999", "vocabulary of 19")
+        assert_tei_error(ask(server, inputs=[5, 9999]), 422, "Validation", "9999", "vocabulary of 19")
 
     def test_a_model_without_texts(self, pictures_only: Server) -> None:
         for path, body in (("/tokenize", {"inputs": "cat"}), ("/decode", {"ids": [1]})):
-            assert_error(ask(pictures_only, path, **body), 422, "Tokenizer", "toy-pictures takes no texts")
-        assert_error(ask(pictures_only, inputs="cat"), 422, "Validation", "no text tower")
+            assert_tei_error(ask(pictures_only, path, **body), 422, "Tokenizer", "toy-pictures takes no texts")
+        assert_tei_error(ask(pictures_only, inputs="cat"), 422, "Validation", "no text tower")
         assert_near(answered(pictures_only, inputs=URI), [toy.picture_vector(toy.picture(1))])
 
 
@@ -347,7 +335,7 @@ class TestErrors:
         assert word in json.loads(answer)["error"]
 
     def test_other_methods(self, server: Server) -> None:
-        assert_error(httpx.post(server.url + "/info"), 405, "Validation", "GET")
+        assert_tei_error(httpx.post(server.url + "/info"), 405, "Validation", "GET")
 
 
 def in_process(folder: Path, *requests: tuple[str, str, Any]) -> list[httpx.Response]:

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import httpx
-import numpy as np
 import pytest
 from huggingface_hub import InferenceClient
 
 from tests import toy
+from tests.serve.dialects.wire import answered, ask, assert_near, assert_tei_error
 from tests.serve.several import cosine
 from tests.server import Server, serving
 
@@ -31,31 +30,9 @@ def prompted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
-def ask(server: Server, path: str, **body: Any) -> httpx.Response:
-    return httpx.post(server.url + path, json=body, timeout=30, trust_env=False)
-
-
-def answered(server: Server, path: str, **body: Any) -> Any:
-    answer = ask(server, path, **body)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
 def similar(server: Server, source: str, sentences: list[str], **parameters: Any) -> Any:
     inputs = {"source_sentence": source, "sentences": sentences}
     return answered(server, "/similarity", inputs=inputs, parameters=parameters)
-
-
-def assert_near(found: Any, expected: Any) -> None:
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-
-
-def assert_error(answer: httpx.Response, status: int, kind: str, *words: str) -> None:
-    assert answer.status_code == status, answer.text
-    assert set(answer.json()) == {"error", "error_type"}
-    assert answer.json()["error_type"] == kind
-    for word in words:
-        assert word in answer.json()["error"]
 
 
 class TestSimilarity:
@@ -85,13 +62,13 @@ class TestSimilarity:
             ask(server, "/similarity", inputs=inputs, parameters={"truncate": False}),
             ask(prompted, "/similarity", inputs=inputs),
         ):
-            assert_error(answer, 422, "Validation", "22 tokens, more than 12")
+            assert_tei_error(answer, 422, "Validation", "22 tokens, more than 12")
 
     def test_one_prompt_for_all(self, prompted: Server) -> None:
         assert_near(similar(prompted, "a cat", ["sun"]), [cosine("a cat", "sun")])
         assert_near(similar(prompted, "a cat", ["sun"], prompt_name="query"), [cosine("one a cat", "one sun")])
         answer = ask(prompted, "/similarity", **SIMILARITY, parameters={"prompt_name": "summary"})
-        assert_error(answer, 422, "Validation", "'summary'", "query")
+        assert_tei_error(answer, 422, "Validation", "'summary'", "query")
 
     def test_pictures(self, server: Server) -> None:
         assert_near(similar(server, "sun", [URI]), [toy.text_vector("sun") @ toy.picture_vector(toy.picture(1))])
@@ -130,7 +107,7 @@ class TestRerank:
         for more, kept in (({}, CATS), ({"truncate": True, "truncation_direction": "Left"}, DOGS)):
             (rank,) = answered(server, "/rerank", **asked, **more)
             assert_near(rank["score"], cosine("sun", kept))
-        assert_error(ask(server, "/rerank", **asked, truncate=False), 422, "Validation", "22 tokens")
+        assert_tei_error(ask(server, "/rerank", **asked, truncate=False), 422, "Validation", "22 tokens")
 
 
 class TestErrors:
@@ -143,4 +120,4 @@ class TestErrors:
         ],
     )
     def test_bodies(self, server: Server, path: str, body: dict[str, Any], words: tuple[str, ...]) -> None:
-        assert_error(ask(server, path, **body), 422, "Validation", *words)
+        assert_tei_error(ask(server, path, **body), 422, "Validation", *words)

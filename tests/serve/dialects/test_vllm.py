@@ -16,6 +16,7 @@ from mteb.models import OpenAIAPIRerankWrapper, OpenAIAPITokenEmbedWrapper
 
 from tests import toy
 from tests.serve import several
+from tests.serve.dialects.wire import answered, ask, assert_near
 from tests.serve.several import cosine, max_sim
 from tests.server import Server, serving
 
@@ -58,16 +59,6 @@ def pictures_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
-def ask(server: Server, path: str, **body: Any) -> httpx.Response:
-    return httpx.post(server.url + path, json=body, timeout=30, trust_env=False)
-
-
-def answered(server: Server, path: str, **body: Any) -> Any:
-    answer = ask(server, path, **body)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
 def scores(server: Server, **body: Any) -> list[float]:
     return [each["score"] for each in answered(server, "/score", **body)["data"]]
 
@@ -80,10 +71,6 @@ def relevance(server: Server, path: str = "/rerank", **body: Any) -> list[float]
 
 def pooled(server: Server, **body: Any) -> list[Any]:
     return [each["data"] for each in answered(server, "/pooling", **body)["data"]]
-
-
-def assert_near(found: Any, expected: Any) -> None:
-    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def assert_error(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from multi2vec import manifest as manifests
 from tests import pictures, toy
-from tests.serve.dialects.weaviate.wire import assert_error, raw
+from tests.serve.dialects.wire import assert_error, raw
 from tests.server import Server, serving
 
 GOOD = {name: toy.b64(data) for name, data in pictures.good().items()}

@@ -8,11 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
 
 from tests import toy
-from tests.serve.dialects.weaviate.wire import assert_error, raw
+from tests.serve.dialects.wire import assert_error, assert_near, raw
 from tests.serve.several import cosine
 from tests.server import Server, serving
 
@@ -38,10 +37,6 @@ def scores(server: Server, **body: Any) -> list[float]:
     answer = ask(server, **body)
     assert answer.status_code == 200, answer.text
     return [each["score"] for each in answer.json()["scores"]]
-
-
-def assert_near(found: Any, expected: Any) -> None:
-    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 class TestAnswer:

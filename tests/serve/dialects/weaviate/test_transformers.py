@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import toy
-from tests.serve.dialects.weaviate.wire import assert_error, raw
+from tests.serve.dialects.wire import assert_error, raw
 from tests.server import Server, serving
 
 # What Weaviate 1.35 sends for one text; older versions send no task, newer ones lists.
