@@ -19,7 +19,7 @@ from multi2vec.engine.precision import Choice
 from multi2vec.engine.preparers import Prepared, Preparer
 from multi2vec.engine.rows import Array, Row, Vectors
 from multi2vec.engine.vectors import Finisher, are_finite, row_of
-from multi2vec.engine.wanted import Embedded, Spent, Wanted
+from multi2vec.engine.wanted import Embedded, PictureFile, Spent, Wanted
 from multi2vec.engine.work import Admission, Budget
 from multi2vec.manifest import Manifest
 from multi2vec.specs import Modality, OutputSpec, word
@@ -63,6 +63,7 @@ class _Encoded:
     truncated: bool
     batch: Batch
     spent: Spent
+    file: PictureFile | None
 
 
 class Embedder:
@@ -85,7 +86,7 @@ class Embedder:
             return await lane.embed(items, _decided(wanted, len(items)))
         if items:
             raise Unsupported(f"{self.manifest.tag} has no {word(modality)} tower")
-        return Embedded(np.empty((0, self.manifest.dimensions), dtype=np.float32), (), 0, ())  # type: ignore[arg-type]
+        return Embedded(np.empty((0, self.manifest.dimensions), dtype=np.float32), (), 0, (), ())  # type: ignore[arg-type]
 
     async def embed_several(
         self, items: Mapping[Modality, Sequence[Any]], wanted: Wanted = Wanted()
@@ -164,7 +165,8 @@ class Lane:
             finished = finished[places] if isinstance(finished, np.ndarray) else [finished[place] for place in places]
         tokens, truncated = [each.tokens for each in encoded], sum(each.truncated for each in encoded)
         self._observer.embedded(tokens, truncated, (each.batch for each in encoded))
-        return Embedded(finished, tokens, truncated, [each.spent for each in encoded])
+        spent, files = [each.spent for each in encoded], [each.file for each in encoded]
+        return Embedded(finished, tokens, truncated, spent, files)
 
     async def _all(self, items: Sequence[Any], places: Sequence[int], of: int, wanted: Wanted) -> Sequence[_Encoded]:
         """The items, of which each stands at its place among so many of the request."""
@@ -218,6 +220,7 @@ class Lane:
                 item.prepared.truncated,
                 batch,
                 Spent(item.seconds, started - item.queued, batch.ended - started),
+                item.prepared.file,
             )
             for index, item in enumerate(items)
         ]

@@ -45,16 +45,28 @@ class Spent:
 
 
 @dataclass(frozen=True)
+class PictureFile:
+    """What a picture was before it was prepared: width and height in pixels, the format of its file in small letters
+    ("" for pixels), bits per pixel."""
+
+    width: int
+    height: int
+    format: str
+    bit_depth: int
+
+
+@dataclass(frozen=True)
 class Embedded:
     """One row per item, in the order of the items.
 
     Dense vectors are one float32 array (items, dimensions). Token vectors are a list of float32 arrays
     (tokens, dimensions), sparse ones a list of `Sparse`. `tokens` are true counts: special tokens included, padding
     not, after truncation; 0 for a picture that becomes no tokens. `truncated` is how many items were cut. `spent` has
-    equal items' time once for each.
+    equal items' time once for each. `files` has None for what is no picture.
     """
 
     rows: Sequence[Row]
     tokens: Sequence[int]
     truncated: int
     spent: Sequence[Spent]
+    files: Sequence[PictureFile | None]

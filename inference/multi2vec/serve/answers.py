@@ -45,7 +45,7 @@ class Part:
 
 
 class Pieces(Response):
-    """An answer that is sent piece by piece, so that it is never in memory as a whole."""
+    """An answer that is sent piece by piece, so that other answers have their turn in between."""
 
     def __init__(self, pieces: Sequence[bytes], status: int, headers: Mapping[str, str] | None) -> None:
         length = str(sum(map(len, pieces)))

@@ -10,7 +10,7 @@ import numpy as np
 
 from multi2vec.engine.errors import TooLarge, Unsupported
 from multi2vec.engine.rows import Row
-from multi2vec.engine.wanted import Embedded, Spent, Wanted
+from multi2vec.engine.wanted import Embedded, PictureFile, Spent, Wanted
 from multi2vec.manifest import Manifest
 from multi2vec.serve.errors import BadRequest
 from multi2vec.serve.fetching import Link
@@ -130,11 +130,13 @@ def _merged(places: dict[Modality, list[int]], embedded: dict[Modality, Embedded
     rows: list[Row] = [np.empty(0, dtype=np.float32)] * count
     tokens = [0] * count
     spent = [Spent(0.0, 0.0, 0.0)] * count
+    files: list[PictureFile | None] = [None] * count
     for modality, own in places.items():
         part = embedded[modality]
-        for index, row, number, times in zip(own, part.rows, part.tokens, part.spent, strict=True):
-            rows[index], tokens[index], spent[index] = row, number, times
-    return Embedded(rows, tokens, sum(each.truncated for each in embedded.values()), spent)
+        found = zip(own, part.rows, part.tokens, part.spent, part.files, strict=True)
+        for index, row, number, times, file in found:
+            rows[index], tokens[index], spent[index], files[index] = row, number, times, file
+    return Embedded(rows, tokens, sum(each.truncated for each in embedded.values()), spent, files)
 
 
 def _content(message: Any, where: str) -> tuple[Any, str]:

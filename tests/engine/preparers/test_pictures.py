@@ -19,7 +19,8 @@ from transformers import CLIPImageProcessorPil
 
 from multi2vec.engine.errors import BadInput, ClientError, TooLarge
 from multi2vec.engine.preparers import pictures as preparation
-from multi2vec.engine.preparers.pictures import decode_base64, prepare
+from multi2vec.engine.preparers.pictures import decode_base64, decoded, prepare
+from multi2vec.engine.wanted import PictureFile
 from multi2vec.engine.work import Limits
 from multi2vec.specs import PictureSpec
 from tests import pictures
@@ -32,6 +33,31 @@ OPEN_CLIP = PictureSpec(
 SQUASH = PictureSpec("picture", SIDE, SIDE, "squash", interpolation="bilinear", convert_rgb="after_resize")
 
 GOOD = pictures.good()
+
+
+@pytest.mark.parametrize(
+    ("mode", "form", "bits"),
+    [
+        ("RGB", "JPEG", 24),
+        ("CMYK", "JPEG", 32),
+        ("L", "JPEG", 8),
+        ("RGBA", "PNG", 32),
+        ("LA", "PNG", 16),
+        ("P", "PNG", 8),
+        ("1", "PNG", 1),
+        ("I;16", "PNG", 16),
+    ],
+)
+def test_what_a_picture_was(mode: str, form: str, bits: int) -> None:
+    file = io.BytesIO()
+    Image.new(mode, (20, 10)).save(file, form)
+    _, found = decoded(file.getvalue(), lambda opened: opened.load(), Limits())
+    assert found == PictureFile(20, 10, form.lower(), bits)
+
+
+def test_pixels_are_no_file() -> None:
+    _, found = decoded(np.zeros((10, 20, 3), dtype=np.uint8), lambda opened: None, Limits())
+    assert found == PictureFile(20, 10, "", 24)
 
 
 def by_transformers(data: bytes) -> np.ndarray:

@@ -157,6 +157,7 @@ class TestForms:
         assert_near(body["embeddings"]["float"], [expected, expected])
         assert body["texts"] == []
         assert body["meta"]["billed_units"] == {"input_tokens": 0, "images": 2}
+        assert body["images"] == [{"width": toy.SIDE, "height": toy.SIDE, "format": "png", "bit_depth": 24}] * 2
         assert_near(answer(server, "/v1/embed", images=[URI])["embeddings"], [expected])
 
     def test_inputs(self, server: Server) -> None:
@@ -173,6 +174,7 @@ class TestForms:
         assert_near(body["embeddings"]["float"], [texts[0], picture, picture, *texts[1:]])
         assert body["texts"] == []
         assert body["meta"]["billed_units"] == {"input_tokens": 3 + 5 + 4, "images": 2}
+        assert len(body["images"]) == 2
 
     def test_a_text_and_a_picture_together_need_another_model(self, server: Server) -> None:
         both = [{"type": "text", "text": "cat"}, IMAGE_URL]

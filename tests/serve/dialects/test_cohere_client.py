@@ -53,7 +53,8 @@ class TestVersion2:
         picture = toy.picture_vector(toy.picture(1))
         answer = client.embed(model="toy", input_type="image", embedding_types=["float"], images=[URI])
         assert_near(answer.embeddings.float_, [picture])
-        assert (answer.images, answer.meta.billed_units.images) == (None, 1)
+        assert [(each.width, each.format) for each in answer.images] == [(toy.SIDE, "png")]
+        assert answer.meta.billed_units.images == 1
         inputs = [
             {"content": [{"type": "text", "text": "sun"}]},
             {"content": [{"type": "image_url", "image_url": {"url": URI}}]},

@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 
 from multi2vec.engine.errors import BadInput, TooLarge
 from multi2vec.engine.preparers.protocol import Prepared
-from multi2vec.engine.wanted import Wanted
+from multi2vec.engine.wanted import PictureFile, Wanted
 from multi2vec.engine.work import Limits
 from multi2vec.specs import PictureSpec, TowerSpec
 
@@ -76,7 +76,8 @@ class PicturePreparer:
     def prepare(self, item: Picture, wanted: Wanted = Wanted()) -> Prepared:
         """The picture's pixels, uint8 (height, width, 3). Raises `BadInput` when it cannot be decoded and `TooLarge`
         when it is over a limit."""
-        return Prepared({self._input: prepare(item, self._spec, self._limits)})
+        pixels, file = decoded(item, lambda opened: _pixels(opened, self._spec), self._limits)
+        return Prepared({self._input: pixels}, file=file)
 
     def collate(self, items: Sequence[Prepared]) -> dict[str, Pixels]:
         """The tower's input for several pictures, uint8 (len(items), height, width, 3)."""
@@ -115,11 +116,11 @@ def prepare(picture: Picture, spec: PictureSpec, limits: Limits = Limits()) -> P
 
     Raises `BadInput` when it cannot be decoded and `TooLarge` when it is over a limit.
     """
-    return decoded(picture, lambda opened: _pixels(opened, spec), limits)
+    return decoded(picture, lambda opened: _pixels(opened, spec), limits)[0]
 
 
-def decoded(picture: Picture, make: Callable[[Image.Image], Made], limits: Limits) -> Made:
-    """What `make` makes of the opened picture, which it decodes.
+def decoded(picture: Picture, make: Callable[[Image.Image], Made], limits: Limits) -> tuple[Made, PictureFile]:
+    """What `make` makes of the opened picture, which it decodes; and what that was.
 
     Raises `BadInput` when it cannot be decoded and `TooLarge` when it is over a limit.
     """
@@ -131,10 +132,18 @@ def decoded(picture: Picture, make: Callable[[Image.Image], Made], limits: Limit
     is_large = opened.width * opened.height > LARGEST_SIDE_BY_SIDE
     try:
         with _one_large if is_large else contextlib.nullcontext():
-            return make(opened)
+            file = PictureFile(opened.width, opened.height, (opened.format or "").lower(), _bits(opened.mode))
+            return make(opened), file
     except Exception as error:
         # Decoders raise nearly anything on broken files; all of it is the file's fault, never the server's.
         raise BadInput(f"a picture ({opened.format or 'pixels'}) cannot be decoded: {error}") from None
+
+
+def _bits(mode: str) -> int:
+    """Bits per pixel of what Pillow calls that mode."""
+    if mode.startswith("I;16"):
+        return 16
+    return {"1": 1, "I": 32, "F": 32}.get(mode, 8 * Image.getmodebands(mode))
 
 
 def _open(picture: Picture, limits: Limits) -> Image.Image:

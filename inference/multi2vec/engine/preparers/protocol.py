@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from multi2vec.engine.rows import Array
-from multi2vec.engine.wanted import Wanted
+from multi2vec.engine.wanted import PictureFile, Wanted
 
 Raw = TypeVar("Raw", contravariant=True)
 
@@ -17,12 +17,14 @@ class Prepared:
     """One item: the tower's inputs by name, without the dimension of the batch and without padding.
 
     `size` is what padding follows and batches are budgeted by: tokens, patches, or 1. `tokens` is what a bill counts.
+    `file` is what a picture was.
     """
 
     arrays: Mapping[str, Array]
     size: int = 1
     tokens: int = 0
     truncated: bool = False
+    file: PictureFile | None = None
 
 
 class Preparer(Protocol[Raw]):

@@ -49,8 +49,10 @@ class TilePreparer:
         Raises `BadInput` when it cannot be decoded and `TooLarge` when it is over a limit.
         """
         spec = self._spec
-        pixels, grid = decoded(item, lambda opened: cut(to_rgb(upright(opened, spec), spec), spec), self._limits)
-        return Prepared({self._pixels: pixels, IDS: self._prompts[grid]}, size=len(pixels))
+        (pixels, grid), file = decoded(
+            item, lambda opened: cut(to_rgb(upright(opened, spec), spec), spec), self._limits
+        )
+        return Prepared({self._pixels: pixels, IDS: self._prompts[grid]}, size=len(pixels), file=file)
 
     def collate(self, items: Sequence[Prepared]) -> dict[str, Array]:
         """The tower's inputs for several pictures: all tiles one after another, uint8 (tiles, height, width, 3), and

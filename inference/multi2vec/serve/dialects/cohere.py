@@ -2,14 +2,14 @@
 it.
 
 Numbers of type int8 and uint8 have one symmetric scale for all dimensions, and binary ones are packed bits: both are
-stated in `quantised`. base64 is each vector's little-endian float32. What pictures measure (`images` in the answer,
-which clients take for optional) is not told.
+stated in `quantised`. base64 is each vector's little-endian float32.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Literal
 
 import msgspec
@@ -155,12 +155,15 @@ def _endpoint(service: Service, name: models.Name, version: Version) -> Post[Emb
         name.check(asked.model)
         inputs, types = parse(asked, service.manifest), types_of(asked, version)
         embedded = await items.embed(service, inputs, wishes(asked, service))
+        pictures = [asdict(file) for file in embedded.files if file is not None]
+        billed = {"input_tokens": sum(embedded.tokens), "images": len(pictures)}
         return answers.json(
             {
                 "id": str(uuid.uuid4()),
                 **await _vectors(embedded, types),
                 "texts": asked.texts or [],
-                "meta": {"api_version": {"version": version}, "billed_units": _billed(inputs, embedded)},
+                **({"images": pictures} if pictures else {}),
+                "meta": {"api_version": {"version": version}, "billed_units": billed},
             }
         )
 
@@ -188,11 +191,6 @@ async def _vectors(embedded: Embedded, types: Sequence[str] | None) -> dict[str,
         return {"response_type": "embeddings_floats", "embeddings": await answers.written(embedded.rows)}
     by_type = {each: await answers.written(embedded.rows, TYPES[each]) for each in types}
     return {"response_type": "embeddings_by_type", "embeddings": by_type}
-
-
-def _billed(inputs: Sequence[Item], embedded: Embedded) -> dict[str, int]:
-    pictures = sum(item.modality == "image" for item in inputs)
-    return {"input_tokens": sum(embedded.tokens), "images": pictures}
 
 
 # By embedding type: from float32 (dimensions,) to what JSON is written of.
