@@ -61,6 +61,18 @@ BODIES: dict[tuple[str, str], tuple[Any, str, Any, str]] = {
         {"query": "a"},
         '{"error": {"message": "…", …}}',
     ),
+    ("/v2/rerank", "any"): (
+        {"query": "a", "documents": ["a"]},
+        '{"id": "…", "model": "demo", "usage": {…}, "results": […], "meta": {…}}',
+        {"query": "a"},
+        '{"error": {"message": "…", …}, "message": "…"}',
+    ),
+    ("/score", "any, and at `/v1/score`"): (
+        {"text_1": "a", "text_2": ["a"]},
+        '{"data": [{"index": 0, "object": "score", "score": 1.0}], …}',
+        {"text_1": "a"},
+        '{"error": {"message": "…", …}}',
+    ),
     ("/tokenize", "has `prompt` or `messages`"): (
         {"prompt": "a"},
         '{"count": 3, "max_model_len": 40, "tokens": […], "token_strs": null}',
@@ -70,6 +82,18 @@ BODIES: dict[tuple[str, str], tuple[Any, str, Any, str]] = {
     ("/tokenize", "anything else"): (
         {"inputs": "a"},
         '[[{"id": …, "text": "…", "special": true, "start": null, "stop": null}, …]]',
+        {"inputs": 1},
+        '{"error": "…", "error_type": "Validation"}',
+    ),
+    ("/", "`inputs` is an object"): (
+        {"inputs": {"source_sentence": "a", "sentences": ["a"]}},
+        "[1.0]",
+        {"inputs": {}},
+        '{"error": "…", "error_type": "Validation"}',
+    ),
+    ("/", "anything else"): (
+        {"inputs": "a"},
+        "[[…]]",
         {"inputs": 1},
         '{"error": "…", "error_type": "Validation"}',
     ),
