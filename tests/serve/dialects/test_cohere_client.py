@@ -6,6 +6,7 @@ import base64
 from collections.abc import Iterator
 from typing import Any
 
+import cohere
 import httpx
 import numpy as np
 import pytest
@@ -15,10 +16,9 @@ from tests.serve.dialects.wire import assert_near
 from tests.serve.several import cosine
 from tests.server import Server
 
-cohere = pytest.importorskip("cohere")
-
 TYPES = ["float", "int8", "uint8", "binary", "ubinary", "base64"]
 URI = f"data:image/png;base64,{toy.b64(toy.png(toy.picture(1)))}"
+TEXTS = ["the dog", "a red cat", "sun", "the dog"]
 # More than the client sends at a time.
 MANY = [f"{'cat' if index % 2 else 'dog'} {'red ' * (index % 5)}" for index in range(100)]
 
@@ -68,6 +68,22 @@ class TestVersion2:
             client.embed(model="toy", input_type="search_query", texts=["sun " * 20], truncate="NONE")
         assert caught.value.status_code == 400
         assert caught.value.body == {"message": "a text has 22 tokens, more than 12; shorten it"}
+
+    def test_rerank(self, client: Any) -> None:
+        answer = client.rerank(model="toy", query="a cat", documents=TEXTS, top_n=2, max_tokens_per_doc=4096)
+        values = [cosine("a cat", text) for text in TEXTS]
+        order = sorted(range(4), key=lambda place: (-round(values[place], 5), place))[:2]
+        assert [each.index for each in answer.results] == order
+        assert_near([each.relevance_score for each in answer.results], [values[place] for place in order])
+        assert answer.id.startswith("rerank-")
+        assert (answer.meta.api_version.version, answer.meta.billed_units.search_units) == ("2", 1)
+        # Its classes take any answer; these hold it against their own types.
+        type(answer).model_validate(answer.model_dump(), strict=True)
+
+    def test_rerank_nothing(self, client: Any) -> None:
+        with pytest.raises(cohere.BadRequestError) as caught:
+            client.rerank(model="toy", query="a cat", documents=[])
+        assert caught.value.body["message"].startswith("documents is an empty list")
 
 
 class TestVersion1:

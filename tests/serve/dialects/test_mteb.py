@@ -34,20 +34,27 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:mteb", "igno
 LARGEST_DIFFERENCE = 5e-4
 
 
+def described(
+    name: str, description: str, kind: Any, category: Any, modalities: list[Any], score: str
+) -> mteb.TaskMetadata:
+    """What mteb wants to know of a task; its data lie in this module."""
+    return mteb.TaskMetadata(
+        name=name,
+        description=description,
+        type=kind,
+        category=category,
+        modalities=modalities,
+        eval_splits=["test"],
+        eval_langs=["eng-Latn"],
+        main_score=score,
+        dataset={"path": f"local/{name.lower()}", "revision": "1"},
+    )
+
+
 class Sentences(AbsTaskSTS):
     """Pairs of sentences: 5 for two on one topic, 1 for two on different ones."""
 
-    metadata = mteb.TaskMetadata(
-        name="Sentences",
-        description="Sentences on topics",
-        type="STS",
-        category="t2t",
-        modalities=["text"],
-        eval_splits=["test"],
-        eval_langs=["eng-Latn"],
-        main_score="cosine_spearman",
-        dataset={"path": "local/sentences", "revision": "1"},
-    )
+    metadata = described("Sentences", "Sentences on topics", "STS", "t2t", ["text"], "cosine_spearman")
 
     def load_data(self, *args: Any, **kwargs: Any) -> None:
         """From the sentences of the end-to-end tests; too long a one is among them."""
@@ -66,17 +73,7 @@ class Sentences(AbsTaskSTS):
 class Captions(AbsTaskSTS):
     """Pairs of captions: 5 for two of one scene in other words, 3 for scenes that differ in little, else 1."""
 
-    metadata = mteb.TaskMetadata(
-        name="Captions",
-        description="Captions of drawn scenes",
-        type="STS",
-        category="t2t",
-        modalities=["text"],
-        eval_splits=["test"],
-        eval_langs=["eng-Latn"],
-        main_score="cosine_spearman",
-        dataset={"path": "local/captions", "revision": "1"},
-    )
+    metadata = described("Captions", "Captions of drawn scenes", "STS", "t2t", ["text"], "cosine_spearman")
 
     def load_data(self, *args: Any, **kwargs: Any) -> None:
         """From scenes that the demo was never trained on."""
@@ -99,16 +96,8 @@ class Captions(AbsTaskSTS):
 class Pictures(AbsTaskRetrieval):
     """Captions and pictures: 2 for a caption's own picture, 1 for those of scenes that differ in little."""
 
-    metadata = mteb.TaskMetadata(
-        name="Pictures",
-        description="Pictures of drawn scenes",
-        type="Any2AnyRetrieval",
-        category="t2i",
-        modalities=["text", "image"],
-        eval_splits=["test"],
-        eval_langs=["eng-Latn"],
-        main_score="ndcg_at_10",
-        dataset={"path": "local/pictures", "revision": "1"},
+    metadata = described(
+        "Pictures", "Pictures of drawn scenes", "Any2AnyRetrieval", "t2i", ["text", "image"], "ndcg_at_10"
     )
 
     def load_data(self, *args: Any, **kwargs: Any) -> None:

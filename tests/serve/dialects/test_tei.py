@@ -1,9 +1,7 @@
-"""text-embeddings-inference's API against the real server, and through huggingface_hub's client."""
+"""text-embeddings-inference's vectors against the real server."""
 
 from __future__ import annotations
 
-import asyncio
-import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,19 +10,10 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from huggingface_hub import InferenceClient
-from huggingface_hub.errors import HfHubHTTPError
 
-from multi2vec import __version__
-from multi2vec import manifest as manifests
-from multi2vec.manifest import Source
-from multi2vec.serve.app import create_app
-from multi2vec.serve.metrics import Metrics
-from multi2vec.serve.service import Service
-from multi2vec.serve.settings import Settings
 from tests import toy
-from tests.serve.dialects.wire import assert_near, assert_tei_error, raw
-from tests.serve.several import HEAD, write_outputs, write_pictures
+from tests.serve.dialects.wire import assert_near, assert_tei_error, ids_of, raw
+from tests.serve.several import HEAD, write_outputs
 from tests.server import Server, serving
 
 URI = f"data:image/png;base64,{toy.b64(toy.png(toy.picture(1)))}"
@@ -33,24 +22,9 @@ LONG = " ".join(["cat"] * 10 + ["dog"] * 10)
 
 
 @pytest.fixture(scope="module")
-def prompted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A model of texts only, with prompts, whose vectors can be cut."""
-    text = dataclasses.replace(toy.TEXT, prompts=toy.PROMPTS)
-    with serving(toy.write_texts(tmp_path_factory.mktemp("texts"), text=text), PRECISION="f32") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A model of texts with three outputs."""
     with serving(write_outputs(tmp_path_factory.mktemp("several")), PRECISION="f32") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def pictures_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A model without texts."""
-    with serving(write_pictures(tmp_path_factory.mktemp("pictures")), PRECISION="f32") as running:
         yield running
 
 
@@ -62,12 +36,6 @@ def limited(toy_folder: Path) -> Iterator[Server]:
         yield running
 
 
-def rewrite(folder: Path, **changes: Any) -> None:
-    """Change the folder's manifest."""
-    made = dataclasses.replace(manifests.read(folder), **changes)
-    (folder / manifests.FILE_NAME).write_text(manifests.with_fingerprint(made).to_json())
-
-
 def ask(server: Server, path: str = "/embed", **body: Any) -> httpx.Response:
     return httpx.post(server.url + path, json=body, timeout=30, trust_env=False)
 
@@ -76,11 +44,6 @@ def answered(server: Server, path: str = "/embed", **body: Any) -> Any:
     answer = ask(server, path, **body)
     assert answer.status_code == 200, answer.text
     return answer.json()
-
-
-def ids_of(text: str) -> list[int]:
-    found: list[int] = toy.tokenizer().encode(text).ids
-    return found
 
 
 def unit(vectors: Any) -> np.ndarray:
@@ -218,103 +181,6 @@ class TestOtherOutputs:
             assert_tei_error(ask(each, "/embed_all", inputs="sun"), 424, "Backend", tag, "no vectors of single tokens")
 
 
-class TestTokens:
-    def test_tokenize(self, server: Server) -> None:
-        texts = ["a red cat", "the  DOG"]
-        # The toy's texts are cleaned before they are tokenised.
-        encodings = [toy.tokenizer().encode(text) for text in ("a red cat", "the dog")]
-        found = answered(server, "/tokenize", inputs=texts)
-        for tokens, encoding in zip(found, encodings, strict=True):
-            assert [each["id"] for each in tokens] == encoding.ids
-            assert [each["text"] for each in tokens] == encoding.tokens
-            assert [each["special"] for each in tokens] == [bool(each) for each in encoding.special_tokens_mask]
-        assert answered(server, "/tokenize", inputs="a red cat") == found[:1]
-        assert found[0][:2] == [
-            {"id": 1, "text": "<s>", "special": True, "start": None, "stop": None},
-            {"id": 4, "text": "a", "special": False, "start": 0, "stop": 1},
-        ]
-        assert [(each["start"], each["stop"]) for each in found[0]] == [
-            (None, None),
-            (0, 1),
-            (2, 5),
-            (6, 9),
-            (None, None),
-        ]
-
-    def test_without_special_tokens(self, server: Server) -> None:
-        (tokens,) = answered(server, "/tokenize", inputs="a red cat", add_special_tokens=False)
-        assert [each["id"] for each in tokens] == ids_of("a red cat")[1:-1]
-        assert not any(each["special"] for each in tokens)
-
-    def test_long_texts_are_not_cut(self, server: Server) -> None:
-        (tokens,) = answered(server, "/tokenize", inputs=LONG)
-        assert len(tokens) == 22
-
-    def test_prompts(self, prompted: Server) -> None:
-        (tokens,) = answered(prompted, "/tokenize", inputs="cat", prompt_name="query")
-        assert [each["id"] for each in tokens] == ids_of("one cat")
-        answer = ask(prompted, "/tokenize", inputs="cat", prompt_name="summary")
-        assert_tei_error(answer, 422, "Validation", "'summary'", "query")
-
-    def test_decode(self, server: Server) -> None:
-        one, other = ids_of("a red cat"), ids_of("the dog")
-        assert answered(server, "/decode", ids=one, skip_special_tokens=False) == ["<s> a red cat </s>"]
-        assert answered(server, "/decode", ids=[one, other], skip_special_tokens=False)[1] == "<s> the dog </s>"
-        for ids in (one, [one]):
-            expected = toy.tokenizer().decode(one, skip_special_tokens=True)
-            assert answered(server, "/decode", ids=ids) == [expected]
-
-    def test_ids_beyond_the_vocabulary(self, server: Server) -> None:
-        for ids in ([5, 9999], [[5], [9999]]):
-            answer = ask(server, "/decode", ids=ids)
-            assert_tei_error(answer, 422, "Tokenizer", "9999", "vocabulary of 19")
-        assert_tei_error(ask(server, inputs=[5, 9999]), 422, "Validation", "9999", "vocabulary of 19")
-
-    def test_a_model_without_texts(self, pictures_only: Server) -> None:
-        for path, body in (("/tokenize", {"inputs": "cat"}), ("/decode", {"ids": [1]})):
-            assert_tei_error(ask(pictures_only, path, **body), 422, "Tokenizer", "toy-pictures takes no texts")
-        assert_tei_error(ask(pictures_only, inputs="cat"), 422, "Validation", "no text tower")
-        assert_near(answered(pictures_only, inputs=URI), [toy.picture_vector(toy.picture(1))])
-
-
-class TestInfo:
-    def test_the_toy(self, server: Server, toy_folder: Path) -> None:
-        info = server.get("/info").json()
-        defaults = Settings()
-        expected = {
-            "model_id": "tests/toy.py",
-            "model_sha": None,
-            "model_dtype": "float32",
-            "served_model_name": "toy",
-            "model_type": {"embedding": {"pooling": "model"}},
-            "max_concurrent_requests": defaults.max_queue,
-            "max_input_length": toy.MAX_LENGTH,
-            "max_batch_tokens": defaults.text_batch_tokens,
-            "max_batch_requests": defaults.text_batch,
-            "max_client_batch_size": defaults.max_items,
-            "auto_truncate": True,
-            "version": __version__,
-            "sha": None,
-            "docker_label": None,
-            "tag": "toy",
-            "fingerprint": manifests.read(toy_folder).fingerprint,
-        }
-        assert {key: info[key] for key in expected} == expected
-        assert info["tokenization_workers"] >= 1
-
-    def test_other_settings_and_models(self, limited: Server, pictures_only: Server) -> None:
-        info = limited.get("/info").json()
-        assert (info["max_client_batch_size"], info["auto_truncate"]) == (3, False)
-        info = pictures_only.get("/info").json()
-        assert (info["served_model_name"], info["max_input_length"]) == ("toy-pictures", 0)
-
-    def test_where_the_weights_came_from(self, tmp_path: Path) -> None:
-        rewrite(toy.write(tmp_path), sources=(Source("org/model", "abc123"),), precision="int8")
-        (answer,) = in_process(tmp_path, ("GET", "/info", None))
-        told = answer.json()
-        assert (told["model_id"], told["model_sha"], told["model_dtype"]) == ("org/model", "abc123", "int8")
-
-
 class TestErrors:
     @pytest.mark.parametrize(
         ("path", "body", "word"),
@@ -336,43 +202,3 @@ class TestErrors:
 
     def test_other_methods(self, server: Server) -> None:
         assert_tei_error(httpx.post(server.url + "/info"), 405, "Validation", "GET")
-
-
-def in_process(folder: Path, *requests: tuple[str, str, Any]) -> list[httpx.Response]:
-    """The answers of the application, whose model is not loaded, to these requests (method, path, body)."""
-    service = Service(Settings(model_dir=folder, cache_dir=None), Metrics())
-    app = create_app(service, lambda error: None)
-
-    async def main() -> list[httpx.Response]:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
-            return [await client.request(method, path, json=body) for method, path, body in requests]
-
-    return asyncio.run(main())
-
-
-class TestHuggingFaceClient:
-    def test_one_text_and_several(self, server: Server) -> None:
-        client = InferenceClient(server.url)
-        found = client.feature_extraction("a red cat")
-        assert (found.dtype, found.shape) == (np.float32, (1, toy.DIMENSIONS))
-        assert_near(found, [toy.text_vector("a red cat")])
-        texts = ["a red cat", "the dog"]
-        assert_near(client.feature_extraction(texts), [toy.text_vector(text) for text in texts])
-
-    def test_its_arguments(self, prompted: Server) -> None:
-        client = InferenceClient(base_url=prompted.url)
-        found = client.feature_extraction("a cat", normalize=False, prompt_name="query", truncate=True)
-        assert_near(found, [toy.text_row("one a cat")])
-        found = client.feature_extraction(LONG, truncate=True, truncation_direction="left")
-        assert_near(found, [toy.text_vector(" ".join(["dog"] * 10))])
-        found = client.feature_extraction("a cat", dimensions=8, encoding_format="float")
-        assert_near(found, [unit(toy.text_row("a cat")[:8])])
-
-    def test_at_the_path_itself(self, server: Server) -> None:
-        found = InferenceClient().feature_extraction("sun", model=server.url + "/embed")
-        assert_near(found, [toy.text_vector("sun")])
-
-    def test_it_shows_what_was_wrong(self, server: Server) -> None:
-        with pytest.raises(HfHubHTTPError, match="22 tokens") as caught:
-            InferenceClient(server.url).feature_extraction(LONG, truncate=False)
-        assert caught.value.response.status_code == 422

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 import numpy as np
 
+from tests import toy
 from tests.server import Server
 
 
@@ -55,3 +56,20 @@ def assert_tei_error(answer: httpx.Response, status: int, kind: str, *words: str
     assert answer.json()["error_type"] == kind
     for word in words:
         assert word in answer.json()["error"]
+
+
+def assert_openai_error(answer: httpx.Response, status: int, *words: str, param: str | None = None) -> None:
+    """OpenAI's: `{"error": {"message", "type", "param", "code"}}` with these words, and maybe more beside `error`."""
+    assert answer.status_code == status, answer.text
+    error = answer.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    for word in words:
+        assert word in error["message"]
+    if param:
+        assert error["param"] == param
+
+
+def ids_of(text: str) -> list[int]:
+    """The toy's token ids of the text."""
+    found: list[int] = toy.tokenizer().encode(text).ids
+    return found
