@@ -119,6 +119,14 @@ def _grouped(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield b"".join(group)
 
 
+def openai_list(
+    vectors: Sequence[Any], usage: Mapping[str, int], model: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """OpenAI's answer, of vectors as `written` has them."""
+    data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
+    return json({"object": "list", "data": data, "model": model, "usage": usage}, headers=headers)
+
+
 def error_string(failure: Failure) -> Response:
     """`{"error": "…"}`: a string, as Weaviate's clients read it."""
     return json({"error": failure.message}, failure.status)

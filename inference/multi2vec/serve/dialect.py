@@ -40,9 +40,9 @@ class Post(Generic[Body]):
     examples: Mapping[str, Any] = field(default_factory=dict)
     is_mine: Callable[[Keys], bool] | None = None
 
-    async def respond(self, body: bytes) -> Response:
-        """Raises `BadRequest` for a body of another type, and what `answer` raises."""
-        return await self.answer(bodies.decode(self._decoder, body, self.path, self.example))
+    def decode(self, body: bytes) -> Body:
+        """Raises `BadRequest` for a body of another type."""
+        return bodies.decode(self._decoder, body, self.path, self.example)
 
     @cached_property
     def _decoder(self) -> msgspec.json.Decoder[Body]:

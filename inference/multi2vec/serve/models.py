@@ -18,14 +18,13 @@ class Name:
     """Who the server is, to check what requests ask for."""
 
     def __init__(self, service: Service) -> None:
-        self.tag = service.manifest.tag
-        self.known = known_names(service.manifest)
+        self._known = known_names(service.manifest)
         self._strict = service.settings.strict_model_name
 
     def check(self, name: str | None) -> None:
         """Raise `UnknownModel` for another model's name, if names are taken strictly (`STRICT_MODEL_NAME`)."""
-        if self._strict and name and name not in self.known:
-            raise UnknownModel(f"there is no model {name!r} here; this server has {', '.join(self.known)}")
+        if self._strict and name and name not in self._known:
+            raise UnknownModel(f"there is no model {name!r} here; this server has {', '.join(self._known)}")
 
 
 def longest_text(manifest: Manifest) -> int:

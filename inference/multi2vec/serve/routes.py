@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.types import Scope
 
-from multi2vec.serve import answers, bodies
+from multi2vec.serve import answers, bodies, models
 from multi2vec.serve.dialect import Dialect, DialectError, Endpoint, Get, Post, Probe
 from multi2vec.serve.errors import Failure
 from multi2vec.serve.keys import Keys
@@ -105,12 +105,15 @@ class Routes:
             place.probes.append((dialect, endpoint))
 
     def _posted(self, place: Place) -> Callable[..., Any]:
-        limit = self._service.settings.max_body_bytes
+        limit, name = self._service.settings.max_body_bytes, models.Name(self._service)
 
         async def posted(request: Request) -> Response:
             body = await bodies.read(request, limit)
             request.scope[OWNER], post = place.post(body)
-            return await bodies.unless_gone(request, post.respond(body))
+            asked = post.decode(body)
+            # Not every API's bodies name a model.
+            name.check(getattr(asked, "model", None))
+            return await bodies.unless_gone(request, post.answer(asked))
 
         return posted
 

@@ -82,8 +82,7 @@ class EmbedRequest(msgspec.Struct):
 
 def endpoints(service: Service) -> tuple[Endpoint, ...]:
     """`/v2/embed` and `/v1/embed`."""
-    name = models.Name(service)
-    return tuple(_endpoint(service, name, version) for version in VERSIONS)
+    return tuple(_endpoint(service, version) for version in VERSIONS)
 
 
 def render_error(failure: Failure) -> Response:
@@ -148,11 +147,10 @@ def types_of(asked: EmbedRequest, version: Version) -> Sequence[str] | None:
     return asked.embedding_types
 
 
-def _endpoint(service: Service, name: models.Name, version: Version) -> Post[EmbedRequest]:
+def _endpoint(service: Service, version: Version) -> Post[EmbedRequest]:
     path = f"/v{version}/embed"
 
     async def embed(asked: EmbedRequest) -> Response:
-        name.check(asked.model)
         inputs, types = parse(asked, service.manifest), types_of(asked, version)
         embedded = await items.embed(service, inputs, wishes(asked, service))
         pictures = [asdict(file) for file in embedded.files if file is not None]

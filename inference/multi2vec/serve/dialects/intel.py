@@ -45,10 +45,8 @@ class EmbeddingsRequest(msgspec.Struct):
 def endpoints(service: Service) -> tuple[Endpoint, ...]:
     """`/embeddings` for an `input` that is an object; `/models`, `/model/…` and `/health`."""
     manifest = service.manifest
-    name = models.Name(service)
 
     async def embeddings(asked: EmbeddingsRequest) -> Response:
-        name.check(asked.model)
         given, is_one = parse(asked.input, manifest.tag)
         wanted = Wanted(truncate=models.truncation(service, "end"))
         embedded = await items.embed(service, given, wanted)

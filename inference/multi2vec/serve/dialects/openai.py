@@ -76,14 +76,13 @@ class EmbeddingsRequest(Wishes):
 
 def endpoints(service: Service) -> tuple[Endpoint, ...]:
     """`/v1/embeddings` and `/embeddings`, `/v1/models` and `/models`, `/health`."""
-    name = models.Name(service)
+    tag = service.manifest.tag
     model = describe(service.manifest, int(time.time()))
 
     async def embeddings(asked: EmbeddingsRequest) -> Response:
-        name.check(asked.model)
         inputs = parse(asked, service.manifest)
         embedded = await items.embed(service, inputs, wishes(asked, service))
-        return await ANSWERS[asked.encoding_format or "float"](embedded, name.tag, dtype_of(asked))
+        return await ANSWERS[asked.encoding_format or "float"](embedded, tag, dtype_of(asked))
 
     def listed() -> dict[str, Any]:
         return {"object": "list", "data": [model]}
@@ -91,7 +90,7 @@ def endpoints(service: Service) -> tuple[Endpoint, ...]:
     return (
         *(Post(path, embeddings, EmbeddingsRequest, EXAMPLE, "vectors of any input", EXAMPLES) for path in PATHS),
         *(Get(path, listed) for path in ("/v1/models", "/models")),
-        Get(f"/v1/models/{name.tag}", lambda: model),
+        Get(f"/v1/models/{tag}", lambda: model),
         Get("/health", lambda: {"unix": time.time()}),
     )
 
@@ -219,8 +218,7 @@ async def _base64(embedded: Embedded, model: str, dtype: str) -> Response:
 
 
 def _listed(vectors: Sequence[Any], usage: dict[str, int], model: str) -> Response:
-    data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
-    return answers.json({"object": "list", "data": data, "model": model, "usage": usage}, headers=RATE_LIMITS)
+    return answers.openai_list(vectors, usage, model, RATE_LIMITS)
 
 
 async def _bytes(embedded: Embedded, model: str, dtype: str) -> Response:

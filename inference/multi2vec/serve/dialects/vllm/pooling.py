@@ -41,8 +41,6 @@ async def pooling(service: Service, asked: PoolingRequest) -> Response:
 
     Raises `BadRequest`, `Unsupported` for a model without such vectors, and what `items.embed` does.
     """
-    name = models.Name(service)
-    name.check(asked.model)
     given = parse(asked, service.manifest)
     output = DENSE if asked.task == "embed" else token_output(given, service.manifest)
     embedded = await items.embed(service, given, wishes(asked, service, output))
@@ -53,7 +51,7 @@ async def pooling(service: Service, asked: PoolingRequest) -> Response:
             "id": f"pooling-{uuid.uuid4().hex}",
             "object": "list",
             "created": int(time.time()),
-            "model": name.tag,
+            "model": service.manifest.tag,
             "data": [{"index": index, "object": "pooling", "data": each} for index, each in enumerate(data)],
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         }

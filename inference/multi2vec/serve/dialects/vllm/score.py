@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import Response
 
 from multi2vec.manifest import Manifest
-from multi2vec.serve import answers, models, scoring
+from multi2vec.serve import answers, scoring
 from multi2vec.serve.errors import BadRequest
 from multi2vec.serve.items import Item
 from multi2vec.serve.service import Service
@@ -37,8 +37,6 @@ class ScoreRequest(Wishes):
 
 async def score(service: Service, asked: ScoreRequest) -> Response:
     """Raises `BadRequest`, and what `scoring.score` does."""
-    name = models.Name(service)
-    name.check(asked.model)
     first, second = (side_of(getattr(asked, key), key, service.manifest) for key in pair_of(asked))
     wishes = wanted(asked, service)
     scores = await scoring.score(
@@ -52,7 +50,7 @@ async def score(service: Service, asked: ScoreRequest) -> Response:
             "id": f"score-{uuid.uuid4().hex}",
             "object": "list",
             "created": int(time.time()),
-            "model": name.tag,
+            "model": service.manifest.tag,
             "data": [{"index": index, "object": "score", "score": value} for index, value in enumerate(scores.values)],
             "usage": {"prompt_tokens": scores.tokens, "total_tokens": scores.tokens},
         }

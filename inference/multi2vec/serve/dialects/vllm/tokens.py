@@ -42,7 +42,6 @@ class DetokenizeRequest(msgspec.Struct):
 
 async def tokenize(service: Service, asked: TokenizeRequest) -> Response:
     """`/tokenize`. Raises `BadRequest`, `Unsupported` for what is no text, and `NotReady`."""
-    models.Name(service).check(asked.model)
     text = text_of(asked, service.manifest)
     preparer = await _preparer(service)
     wanted = Wanted(special_tokens=asked.add_special_tokens is not False)
@@ -60,7 +59,6 @@ async def tokenize(service: Service, asked: TokenizeRequest) -> Response:
 async def detokenize(service: Service, asked: DetokenizeRequest) -> Response:
     """`/detokenize`, special tokens included. Raises as `tokenize` does, and `BadInput` for ids beyond the
     vocabulary."""
-    models.Name(service).check(asked.model)
     preparer = await _preparer(service)
     text = await asyncio.to_thread(lambda: preparer.detokenise(asked.tokens, skip_special_tokens=False))
     return answers.json({"prompt": text})

@@ -52,16 +52,13 @@ class JinaRequest(msgspec.Struct):
 
 def endpoints(service: Service) -> tuple[Endpoint, ...]:
     """`/v1/embeddings` for bodies with an `embedding_type`."""
-    name = models.Name(service)
 
     async def embeddings(asked: JinaRequest) -> Response:
-        name.check(asked.model)
         embedded = await items.embed(service, parse(asked, service.manifest), wishes(asked, service))
         vectors = await answers.written(embedded.rows, answers.ENCODINGS[asked.embedding_type])
-        data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
         tokens = sum(embedded.tokens)
         usage = {"total_tokens": tokens, "prompt_tokens": tokens}
-        return answers.json({"object": "list", "data": data, "model": name.tag, "usage": usage})
+        return answers.openai_list(vectors, usage, service.manifest.tag)
 
     return (
         Post(
