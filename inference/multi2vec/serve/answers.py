@@ -119,12 +119,17 @@ def _grouped(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield b"".join(group)
 
 
+def usage(tokens: int) -> dict[str, int]:
+    """What a request cost, as OpenAI's API and those like it say it."""
+    return {"prompt_tokens": tokens, "total_tokens": tokens}
+
+
 def openai_list(
-    vectors: Sequence[Any], usage: Mapping[str, int], model: str, headers: Mapping[str, str] | None = None
+    vectors: Sequence[Any], tokens: Sequence[int], model: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """OpenAI's answer, of vectors as `written` has them."""
+    """OpenAI's answer, of vectors as `written` has them and their numbers of tokens."""
     data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
-    return json({"object": "list", "data": data, "model": model, "usage": usage}, headers=headers)
+    return json({"object": "list", "data": data, "model": model, "usage": usage(sum(tokens))}, headers=headers)
 
 
 def error_string(failure: Failure) -> Response:
@@ -132,10 +137,10 @@ def error_string(failure: Failure) -> Response:
     return json({"error": failure.message}, failure.status)
 
 
-def openai_error(failure: Failure) -> Response:
-    """`{"error": {"message", "type", "param", "code"}}`, as OpenAI's clients read it. What a request got wrong is 400
-    there, never 422."""
+def openai_error(failure: Failure, **more: Any) -> Response:
+    """`{"error": {"message", "type", "param", "code"}}`, as OpenAI's clients read it, with more keys beside `error` for
+    others. What a request got wrong is 400 there, never 422."""
     status = 400 if failure.status == 422 else failure.status
     kind = OPENAI_TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     error = {"message": failure.message, "type": kind, "param": failure.param or None, "code": failure.reason}
-    return json({"error": error}, status)
+    return json({"error": error, **more}, status)

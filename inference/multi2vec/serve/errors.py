@@ -11,6 +11,8 @@ otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -33,6 +35,16 @@ class BadRequest(ClientError):
     def __init__(self, message: str, *, limit: str = "", param: str = "") -> None:
         super().__init__(message, limit=limit)
         self.param = param
+
+
+@contextmanager
+def under(key: str) -> Iterator[None]:
+    """What is wrong inside is wrong under the body's key, unless the error names another."""
+    try:
+        yield
+    except BadRequest as error:
+        error.param = error.param or key
+        raise
 
 
 class UnknownModel(ClientError):

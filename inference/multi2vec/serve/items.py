@@ -95,6 +95,11 @@ def together(items: Sequence[Item], manifest: Manifest) -> Item:
     )
 
 
+def are_ids(given: Any) -> bool:
+    """Whether it is a list of token ids, of one at least."""
+    return isinstance(given, list) and bool(given) and all(type(each) is int for each in given)
+
+
 def check_count(count: int, most: int) -> None:
     """Raise `TooLarge` for more than `most` items."""
     if count > most:

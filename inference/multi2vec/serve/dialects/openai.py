@@ -22,7 +22,7 @@ from multi2vec.engine.wanted import Embedded, Wanted
 from multi2vec.manifest import Manifest
 from multi2vec.serve import answers, examples, items, models, roles
 from multi2vec.serve.dialect import Dialect, Endpoint, Get, Post
-from multi2vec.serve.errors import BadRequest
+from multi2vec.serve.errors import BadRequest, under
 from multi2vec.serve.items import Item
 from multi2vec.serve.service import Service
 from multi2vec.serve.wishes import Wishes, wanted
@@ -117,11 +117,8 @@ def parse(asked: EmbeddingsRequest, manifest: Manifest) -> list[Item]:
     """The request's items. Raises `BadRequest` with the key that is wrong."""
     if (asked.input is None) == (asked.messages is None):
         raise BadRequest(f"a request has either input or messages; it looks like {EXAMPLE}", param="input")
-    try:
+    with under("messages" if asked.input is None else "input"):
         found = _messages(asked.messages, manifest) if asked.input is None else _input(asked, manifest)
-    except BadRequest as error:
-        error.param = error.param or ("messages" if asked.input is None else "input")
-        raise
     if len(found) > MOST_INPUTS:
         raise BadRequest(f"input has {len(found)} items; {MOST_INPUTS} are the most at a time", param="input")
     return found
@@ -159,7 +156,7 @@ def _messages(messages: Any, manifest: Manifest) -> list[Item]:
 
 def _input(asked: EmbeddingsRequest, manifest: Manifest) -> list[Item]:
     given = asked.input
-    if isinstance(given, list) and given and _is_ids(given):
+    if items.are_ids(given):
         return [items.text(given)]
     if isinstance(given, list) and given and all(_is_message(each) for each in given):
         return [items.conversation(given, manifest, "input")]
@@ -177,7 +174,7 @@ def _item(given: Any, modality: str | None, manifest: Manifest, where: str) -> I
             return items.text(given) if modality else items.string(given, manifest)
         return items.picture(given) if modality == "image" else Item(modality, given)
     if isinstance(given, list) and given:
-        return items.text(given) if _is_ids(given) else items.conversation(given, manifest, where)
+        return items.text(given) if items.are_ids(given) else items.conversation(given, manifest, where)
     if isinstance(given, dict):
         return _object(given, manifest, where)
     raise BadRequest(
@@ -200,25 +197,17 @@ def _object(given: Mapping[str, Any], manifest: Manifest, where: str) -> Item:
     )
 
 
-def _is_ids(given: list[Any]) -> bool:
-    return all(type(each) is int for each in given)
-
-
 def _is_message(given: Any) -> bool:
     return isinstance(given, dict) and "role" in given
 
 
 async def _floats(embedded: Embedded, model: str, dtype: str) -> Response:
-    return _listed(await answers.written(embedded.rows), _usage(embedded), model)
+    return answers.openai_list(await answers.written(embedded.rows), embedded.tokens, model, RATE_LIMITS)
 
 
 async def _base64(embedded: Embedded, model: str, dtype: str) -> Response:
     vectors = await answers.written(embedded.rows, lambda row: answers.base64_of(row, dtype))
-    return _listed(vectors, _usage(embedded), model)
-
-
-def _listed(vectors: Sequence[Any], usage: dict[str, int], model: str) -> Response:
-    return answers.openai_list(vectors, usage, model, RATE_LIMITS)
+    return answers.openai_list(vectors, embedded.tokens, model, RATE_LIMITS)
 
 
 async def _bytes(embedded: Embedded, model: str, dtype: str) -> Response:
@@ -237,7 +226,9 @@ async def _bytes(embedded: Embedded, model: str, dtype: str) -> Response:
         }
         for index in range(len(embedded.rows))
     ]
-    plain.headers["metadata"] = json.dumps({"model": model, "data": places, "usage": _usage(embedded)})
+    plain.headers["metadata"] = json.dumps(
+        {"model": model, "data": places, "usage": answers.usage(sum(embedded.tokens))}
+    )
     return plain
 
 
@@ -249,10 +240,6 @@ async def _bytes_only(embedded: Embedded, model: str, dtype: str) -> Response:
 def _dense(embedded: Embedded) -> Sequence[Vectors]:
     """The rows, of which none is sparse: this API asks for no other output."""
     return cast("Sequence[Vectors]", embedded.rows)
-
-
-def _usage(embedded: Embedded) -> dict[str, int]:
-    return {"prompt_tokens": sum(embedded.tokens), "total_tokens": sum(embedded.tokens)}
 
 
 # By encoding format.

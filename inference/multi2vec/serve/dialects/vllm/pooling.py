@@ -14,7 +14,7 @@ from multi2vec.engine.errors import Unsupported
 from multi2vec.engine.wanted import Wanted
 from multi2vec.manifest import Manifest
 from multi2vec.serve import answers, items, models
-from multi2vec.serve.errors import BadRequest
+from multi2vec.serve.errors import BadRequest, under
 from multi2vec.serve.items import Item
 from multi2vec.serve.service import Service
 from multi2vec.serve.wishes import Wishes, wanted
@@ -45,7 +45,6 @@ async def pooling(service: Service, asked: PoolingRequest) -> Response:
     output = DENSE if asked.task == "embed" else token_output(given, service.manifest)
     embedded = await items.embed(service, given, wishes(asked, service, output))
     data = await answers.written(embedded.rows, answers.ENCODINGS[asked.encoding_format or "float"])
-    tokens = sum(embedded.tokens)
     return answers.json(
         {
             "id": f"pooling-{uuid.uuid4().hex}",
@@ -53,7 +52,7 @@ async def pooling(service: Service, asked: PoolingRequest) -> Response:
             "created": int(time.time()),
             "model": service.manifest.tag,
             "data": [{"index": index, "object": "pooling", "data": each} for index, each in enumerate(data)],
-            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+            "usage": answers.usage(sum(embedded.tokens)),
         }
     )
 
@@ -62,13 +61,11 @@ def parse(asked: PoolingRequest, manifest: Manifest) -> list[Item]:
     """The request's items. Raises `BadRequest` with the key that is wrong."""
     if (asked.input is None) == (asked.messages is None):
         raise BadRequest(f"a request has either input or messages; it looks like {POOLING_EXAMPLE}", param="input")
-    try:
-        if asked.input is None:
+    if asked.input is None:
+        with under("messages"):
             return [items.conversation(asked.messages, manifest, "messages")]
+    with under("input"):
         return _input(asked.input, manifest)
-    except BadRequest as error:
-        error.param = error.param or ("messages" if asked.input is None else "input")
-        raise
 
 
 def token_output(given: Sequence[Item], manifest: Manifest) -> str:
@@ -98,17 +95,13 @@ def wishes(asked: PoolingRequest, service: Service, output: str) -> Wanted:
 def _input(given: Any, manifest: Manifest) -> list[Item]:
     if isinstance(given, list) and not given:
         raise BadRequest("input is an empty list; it has at least one text")
-    several = given if isinstance(given, list) and not _is_ids(given) else [given]
+    several = given if isinstance(given, list) and not items.are_ids(given) else [given]
     return [_item(each, manifest, f"input[{index}]") for index, each in enumerate(several)]
 
 
 def _item(given: Any, manifest: Manifest, where: str) -> Item:
     if isinstance(given, str):
         return items.string(given, manifest)
-    if isinstance(given, list) and _is_ids(given):
+    if items.are_ids(given):
         return items.text(given)
     raise BadRequest(f"{where} is neither a text nor a list of token ids; the body looks like {POOLING_EXAMPLE}")
-
-
-def _is_ids(given: list[Any]) -> bool:
-    return bool(given) and all(type(each) is int for each in given)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
@@ -48,8 +47,7 @@ async def rerank_for_both(service: Service, asked: RerankRequest) -> Response:
 
 def render_error_for_both(failure: Failure) -> Response:
     """`{"error": {"message", "type", "param", "code"}, "message"}`: vLLM's clients read the one, Cohere's the other."""
-    plain = answers.openai_error(failure)
-    return answers.json({**json.loads(bytes(plain.body)), "message": failure.message}, plain.status_code)
+    return answers.openai_error(failure, message=failure.message)
 
 
 async def _answer(service: Service, asked: RerankRequest, own: Truncation) -> dict[str, Any]:
@@ -68,7 +66,7 @@ async def _answer(service: Service, asked: RerankRequest, own: Truncation) -> di
     return {
         "id": f"rerank-{uuid.uuid4().hex}",
         "model": service.manifest.tag,
-        "usage": {"prompt_tokens": scores.tokens, "total_tokens": scores.tokens},
+        "usage": answers.usage(scores.tokens),
         "results": _results(asked, scores.values),
     }
 

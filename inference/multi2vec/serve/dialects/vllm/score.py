@@ -10,7 +10,7 @@ from fastapi import Response
 
 from multi2vec.manifest import Manifest
 from multi2vec.serve import answers, scoring
-from multi2vec.serve.errors import BadRequest
+from multi2vec.serve.errors import BadRequest, under
 from multi2vec.serve.items import Item
 from multi2vec.serve.service import Service
 from multi2vec.serve.wishes import Wishes, wanted
@@ -52,7 +52,7 @@ async def score(service: Service, asked: ScoreRequest) -> Response:
             "created": int(time.time()),
             "model": service.manifest.tag,
             "data": [{"index": index, "object": "score", "score": value} for index, value in enumerate(scores.values)],
-            "usage": {"prompt_tokens": scores.tokens, "total_tokens": scores.tokens},
+            "usage": answers.usage(scores.tokens),
         }
     )
 
@@ -79,8 +79,5 @@ def side_of(given: Any, key: str, manifest: Manifest) -> list[Item]:
 
 def item_of(given: Any, key: str, manifest: Manifest, place: str) -> Item:
     """The item that stands at the place, under the body's key. Raises `BadRequest` for what is none."""
-    try:
+    with under(key):
         return scoring.item(given, manifest, place)
-    except BadRequest as error:
-        error.param = error.param or key
-        raise

@@ -56,9 +56,7 @@ def endpoints(service: Service) -> tuple[Endpoint, ...]:
     async def embeddings(asked: JinaRequest) -> Response:
         embedded = await items.embed(service, parse(asked, service.manifest), wishes(asked, service))
         vectors = await answers.written(embedded.rows, answers.ENCODINGS[asked.embedding_type])
-        tokens = sum(embedded.tokens)
-        usage = {"total_tokens": tokens, "prompt_tokens": tokens}
-        return answers.openai_list(vectors, usage, service.manifest.tag)
+        return answers.openai_list(vectors, embedded.tokens, service.manifest.tag)
 
     return (
         Post(
