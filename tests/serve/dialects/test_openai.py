@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests import toy
-from tests.serve.dialects.wire import assert_near, raw
+from tests.serve.dialects.wire import assert_near, assert_openai_error, raw
 from tests.server import Server, serving
 
 PICTURE = toy.b64(toy.png(toy.picture(1)))
@@ -37,17 +37,6 @@ def vectors(server: Server, **body: Any) -> np.ndarray:
     answer = ask(server, **body)
     assert answer.status_code == 200, answer.text
     return np.array([each["embedding"] for each in answer.json()["data"]], dtype=np.float32)
-
-
-def assert_error(answer: httpx.Response, status: int, *words: str, param: str | None = None) -> None:
-    assert answer.status_code == status, answer.text
-    assert set(answer.json()) == {"error"}
-    error = answer.json()["error"]
-    assert set(error) == {"message", "type", "param", "code"}
-    for word in words:
-        assert word in error["message"]
-    if param:
-        assert error["param"] == param
 
 
 class TestAnswer:
@@ -122,7 +111,7 @@ class TestForms:
     @pytest.mark.parametrize("ids", [[1, 5, 100_000], [[1], [2, 99]], [-1]])
     def test_token_ids_of_another_vocabulary(self, server: Server, ids: Any) -> None:
         words = ("not in this model's vocabulary of 19", "check_embedding_ctx_length=False")
-        assert_error(ask(server, input=ids), 400, *words)
+        assert_openai_error(ask(server, input=ids), 400, *words)
 
     def test_pictures_among_texts(self, server: Server) -> None:
         found = vectors(server, input=["sun", URI, {"text": "cat"}, {"image": PICTURE}, {"image": URI}])
@@ -142,7 +131,7 @@ class TestForms:
     def test_modality(self, server: Server) -> None:
         expected = toy.picture_vector(toy.picture(1))
         assert_near(vectors(server, input=[PICTURE, URI], modality="image"), [expected, expected])
-        assert_error(ask(server, input="abc", modality="audio"), 400, "toy has no audio tower")
+        assert_openai_error(ask(server, input="abc", modality="audio"), 400, "toy has no audio tower")
 
     @pytest.mark.parametrize("key", ["messages", "input"])
     def test_a_conversation_has_one_vector(self, server: Server, key: str) -> None:
@@ -173,7 +162,7 @@ class TestForms:
             {"input": [{"text": "cat", "image": PICTURE}]},
             {"input": [{"content": both}]},
         ):
-            assert_error(ask(server, **body), 400, "toy makes one vector of one text or of one picture")
+            assert_openai_error(ask(server, **body), 400, "toy makes one vector of one text or of one picture")
 
     def test_parts_that_the_model_does_not_have(self, server: Server) -> None:
         for part, word in (
@@ -181,7 +170,7 @@ class TestForms:
             ({"type": "video_url", "video_url": {"url": "data:video/mp4;base64,abc"}}, "video"),
         ):
             answer = ask(server, messages=[{"role": "user", "content": [part]}])
-            assert_error(answer, 400, f"toy has no {word} tower")
+            assert_openai_error(answer, 400, f"toy has no {word} tower")
 
 
 class TestWishes:
@@ -192,12 +181,14 @@ class TestWishes:
         assert_near(found, [row / np.linalg.norm(row)])
 
     def test_dimensions_of_a_model_that_is_not_made_for_it(self, server: Server) -> None:
-        assert_error(ask(server, input="sun", dimensions=4), 400, "does not support Matryoshka representation", "16")
+        assert_openai_error(
+            ask(server, input="sun", dimensions=4), 400, "does not support Matryoshka representation", "16"
+        )
         assert vectors(server, input="sun", dimensions=toy.DIMENSIONS).shape == (1, toy.DIMENSIONS)
         assert vectors(server, input="sun", dimensions=None).shape == (1, toy.DIMENSIONS)
 
     def test_too_long_a_text_is_refused_unless_it_may_be_cut(self, server: Server) -> None:
-        assert_error(ask(server, input=["sun", LONG]), 400, "text 2 of 2", "22 tokens", "more than 12")
+        assert_openai_error(ask(server, input=["sun", LONG]), 400, "text 2 of 2", "22 tokens", "more than 12")
         cut = toy.text_vector(" ".join(["cat"] * 10))
         for asked in ({"truncate_prompt_tokens": -1}, {"truncate_prompt_tokens": 12}, {"truncation_side": "right"}):
             assert_near(vectors(server, input=LONG, **asked), [cut])
@@ -209,7 +200,7 @@ class TestWishes:
         assert_near(vectors(server, input=ids, truncate_prompt_tokens=12), vectors(server, input=ids[:12]))
         found = vectors(server, input=ids, truncate_prompt_tokens=-1, truncation_side="left")
         assert_near(found, vectors(server, input=ids[-12:]))
-        assert_error(ask(server, input=ids), 400, "16 tokens", "more than 12")
+        assert_openai_error(ask(server, input=ids), 400, "16 tokens", "more than 12")
 
     def test_the_operator_can_say_what_happens_to_long_texts(self, toy_folder: Any) -> None:
         with serving(toy_folder, AUTO_TRUNCATE="true") as running:
@@ -217,7 +208,7 @@ class TestWishes:
 
     @pytest.mark.parametrize("tokens", [13, 8192, -2, 0])
     def test_lengths_that_cannot_be(self, server: Server, tokens: int) -> None:
-        assert_error(ask(server, input="sun", truncate_prompt_tokens=tokens), 400, str(tokens), "12")
+        assert_openai_error(ask(server, input="sun", truncate_prompt_tokens=tokens), 400, str(tokens), "12")
 
     def test_without_special_tokens(self, server: Server) -> None:
         ids = toy.tokenizer().encode("a red cat", add_special_tokens=False).ids
@@ -228,7 +219,7 @@ class TestWishes:
         assert_near(vectors(server, input="sun", **{key: False}), [toy.text_row("sun")])
         assert_near(vectors(server, input="sun", **{key: True}), [toy.text_vector("sun")])
         contradiction = ask(server, input="sun", use_activation=True, normalize=False)
-        assert_error(contradiction, 400, "contradict", param="normalize")
+        assert_openai_error(contradiction, 400, "contradict", param="normalize")
 
     @pytest.mark.parametrize(
         ("asked", "embedded"),
@@ -248,7 +239,9 @@ class TestWishes:
         assert_near(vectors(texts_only, input="cat", **asked), [toy.text_vector(embedded)])
 
     def test_prompts_that_are_not_there(self, server: Server, texts_only: Server) -> None:
-        assert_error(ask(texts_only, input="cat", prompt_name="other"), 400, "'other'", "ask", "query", "search_query")
+        assert_openai_error(
+            ask(texts_only, input="cat", prompt_name="other"), 400, "'other'", "ask", "query", "search_query"
+        )
         # Without prompts any will do.
         assert_near(vectors(server, input="cat", input_type="other"), [toy.text_vector("cat")])
 
@@ -265,7 +258,7 @@ class TestModels:
 
     def test_one(self, server: Server) -> None:
         assert server.get("/v1/models/toy").json() == server.get("/v1/models").json()["data"][0]
-        assert_error(server.get("/v1/models/gpt"), 404, "/v1/models/gpt")
+        assert_openai_error(server.get("/v1/models/gpt"), 404, "/v1/models/gpt")
 
 
 class TestErrors:
@@ -300,17 +293,17 @@ class TestErrors:
         ],
     )
     def test_what_is_wrong_with_a_body(self, server: Server, body: dict[str, Any], param: str, word: str) -> None:
-        assert_error(ask(server, **body), 400, word, param=param)
+        assert_openai_error(ask(server, **body), 400, word, param=param)
 
     def test_a_picture_that_is_none(self, server: Server) -> None:
-        assert_error(ask(server, input=["data:image/png,abc"]), 400, "data URI")
+        assert_openai_error(ask(server, input=["data:image/png,abc"]), 400, "data URI")
 
     def test_a_picture_s_url_where_none_are_fetched(self, server: Server) -> None:
         for body in (
             {"input": "https://example.org/cat.png", "modality": "image"},
             {"input": [{"image": "http://a/b"}]},
         ):
-            assert_error(ask(server, **body), 400, "not fetched from URLs here", "FETCH_HOSTS")
+            assert_openai_error(ask(server, **body), 400, "not fetched from URLs here", "FETCH_HOSTS")
 
 
 def test_weaviate_s_jinaai_keeps_its_own_shape(server: Server) -> None:

@@ -6,36 +6,20 @@ import base64
 import time
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from mteb.models import OpenAIAPIRerankWrapper, OpenAIAPITokenEmbedWrapper
 
 from tests import toy
 from tests.serve import several
+from tests.serve.dialects.samples import LONG, PICTURE, PICTURE_PART, TEXTS, URI, to_picture
 from tests.serve.dialects.wire import answered, ask, assert_near, assert_openai_error, ids_of
 from tests.serve.several import cosine
 from tests.server import Server
 
-PICTURE = toy.picture(1)
-URI = f"data:image/png;base64,{toy.b64(toy.png(PICTURE))}"
-PICTURE_PART = {"type": "image_url", "image_url": {"url": URI}}
-TEXTS = ["the dog", "a red cat", "sun", "the dog"]
-LONG = " ".join(["cat"] * 10 + ["dog"] * 10)
-CATS, DOGS = " ".join(["cat"] * 10), " ".join(["dog"] * 10)
-
 
 def pooled(server: Server, **body: Any) -> list[Any]:
     return [each["data"] for each in answered(server, "/pooling", **body)["data"]]
-
-
-def assert_error(answer: httpx.Response, status: int, *words: str, param: str | None = None) -> None:
-    assert_openai_error(answer, status, *words, param=param)
-    assert set(answer.json()) == {"error"}
-
-
-def to_picture(text: str) -> float:
-    return float(toy.text_vector(text) @ toy.picture_vector(PICTURE))
 
 
 class TestPooling:
@@ -80,7 +64,7 @@ class TestPooling:
         assert_near(found, several.token_vectors("red cat")[:-1])
         (found,) = pooled(tokens, input=LONG, truncate_prompt_tokens=5, truncation_side="left", **asked)
         assert_near(found, several.token_vectors("dog dog dog"))
-        assert_error(ask(tokens, "/pooling", input=LONG), 400, "22 tokens, more than 12")
+        assert_openai_error(ask(tokens, "/pooling", input=LONG), 400, "22 tokens, more than 12")
 
     def test_dense_vectors(self, tokens: Server, server: Server) -> None:
         assert_near(pooled(server, input=TEXTS, task="embed"), [toy.text_vector(text) for text in TEXTS])
@@ -94,8 +78,8 @@ class TestPooling:
         assert_near(pooled(queries, messages=messages)[0], several.query_vectors(PICTURE))
         assert_near(pooled(queries, input=[URI])[0], several.query_vectors(PICTURE))
         words = ("no vectors of single tokens of", '"embed"')
-        assert_error(ask(queries, "/pooling", input="sun"), 400, *words, "of texts")
-        assert_error(ask(queries, "/pooling", input=["sun", URI]), 400, *words)
+        assert_openai_error(ask(queries, "/pooling", input="sun"), 400, *words, "of texts")
+        assert_openai_error(ask(queries, "/pooling", input=["sun", URI]), 400, *words)
 
     @pytest.mark.parametrize(
         ("body", "param", "words"),
@@ -115,10 +99,10 @@ class TestPooling:
         ],
     )
     def test_errors(self, tokens: Server, body: dict[str, Any], param: str | None, words: tuple[str, ...]) -> None:
-        assert_error(ask(tokens, "/pooling", **body), 400, *words, param=param)
+        assert_openai_error(ask(tokens, "/pooling", **body), 400, *words, param=param)
 
     def test_a_model_without_vectors_of_tokens(self, server: Server) -> None:
-        assert_error(ask(server, "/pooling", input="sun"), 400, "toy gives no vectors of single tokens of texts")
+        assert_openai_error(ask(server, "/pooling", input="sun"), 400, "toy gives no vectors of single tokens of texts")
 
 
 class TestTokens:
@@ -151,16 +135,16 @@ class TestTokens:
         assert set(ask(server, "/tokenize").json()) == {"error", "error_type"}
 
     def test_errors(self, server: Server, pictures_only: Server) -> None:
-        assert_error(
+        assert_openai_error(
             ask(server, "/tokenize", prompt="a", messages=[]), 400, "either prompt or messages", param="prompt"
         )
-        assert_error(ask(server, "/tokenize", prompt=["a"]), 400, "$.prompt", param="prompt")
+        assert_openai_error(ask(server, "/tokenize", prompt=["a"]), 400, "$.prompt", param="prompt")
         picture = [{"role": "user", "content": [PICTURE_PART]}]
-        assert_error(ask(server, "/tokenize", messages=picture), 400, "only texts have tokens")
-        assert_error(ask(server, "/detokenize"), 400, "`tokens`")
-        assert_error(ask(server, "/detokenize", tokens=[5, 99]), 400, "99", "vocabulary of 19")
+        assert_openai_error(ask(server, "/tokenize", messages=picture), 400, "only texts have tokens")
+        assert_openai_error(ask(server, "/detokenize"), 400, "`tokens`")
+        assert_openai_error(ask(server, "/detokenize", tokens=[5, 99]), 400, "99", "vocabulary of 19")
         for path, body in (("/tokenize", {"prompt": "a"}), ("/detokenize", {"tokens": [1]})):
-            assert_error(ask(pictures_only, path, **body), 400, "takes no texts")
+            assert_openai_error(ask(pictures_only, path, **body), 400, "takes no texts")
 
 
 class TestMteb:

@@ -11,16 +11,11 @@ import pytest
 
 from tests import toy
 from tests.serve import several
+from tests.serve.dialects.samples import CATS, DOGS, LONG, PICTURE, PICTURE_PART, TEXTS, URI, to_picture
 from tests.serve.dialects.wire import answered, ask, assert_near, assert_openai_error
 from tests.serve.several import cosine, max_sim
 from tests.server import Server, serving
 
-PICTURE = toy.picture(1)
-URI = f"data:image/png;base64,{toy.b64(toy.png(PICTURE))}"
-PICTURE_PART = {"type": "image_url", "image_url": {"url": URI}}
-TEXTS = ["the dog", "a red cat", "sun", "the dog"]
-LONG = " ".join(["cat"] * 10 + ["dog"] * 10)
-CATS, DOGS = " ".join(["cat"] * 10), " ".join(["dog"] * 10)
 PAIRS = [("text_1", "text_2"), ("queries", "documents"), ("queries", "items"), ("data_1", "data_2")]
 RERANK_PATHS = ["/rerank", "/v1/rerank", "/v2/rerank"]
 
@@ -39,18 +34,13 @@ def assert_error(
     answer: httpx.Response, status: int, *words: str, param: str | None = None, is_v2: bool = False
 ) -> None:
     """At version 2's path Cohere's sentence stands beside vLLM's object."""
-    assert_openai_error(answer, status, *words, param=param)
-    assert set(answer.json()) == ({"error", "message"} if is_v2 else {"error"})
+    assert_openai_error(answer, status, *words, param=param, beside=["message"] if is_v2 else [])
     if is_v2:
         assert answer.json()["message"] == answer.json()["error"]["message"]
 
 
 def content(*parts: Any) -> dict[str, Any]:
     return {"content": list(parts)}
-
-
-def to_picture(text: str) -> float:
-    return float(toy.text_vector(text) @ toy.picture_vector(PICTURE))
 
 
 class TestScore:

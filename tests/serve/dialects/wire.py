@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -58,9 +59,12 @@ def assert_tei_error(answer: httpx.Response, status: int, kind: str, *words: str
         assert word in answer.json()["error"]
 
 
-def assert_openai_error(answer: httpx.Response, status: int, *words: str, param: str | None = None) -> None:
-    """OpenAI's: `{"error": {"message", "type", "param", "code"}}` with these words, and maybe more beside `error`."""
+def assert_openai_error(
+    answer: httpx.Response, status: int, *words: str, param: str | None = None, beside: Collection[str] = ()
+) -> None:
+    """OpenAI's: `{"error": {"message", "type", "param", "code"}}` with these words, and these keys beside `error`."""
     assert answer.status_code == status, answer.text
+    assert set(answer.json()) == {"error", *beside}
     error = answer.json()["error"]
     assert set(error) == {"message", "type", "param", "code"}
     for word in words:
