@@ -76,7 +76,8 @@ def frames(job: Job) -> Iterator[tuple[Head, bytes]]:
         raise BadInput("a video has no frames: it is empty, or its pictures are in another file")
     chosen = choose(job.sampling, plan.seconds, plan.end, job.limits.frames)
     with _open(job.limits) as container:
-        cursor = Cursor(container, _pictures(container, job.limits), plan, job.limits)
+        wanted = {plan.times[index] for index in chosen}
+        cursor = Cursor(container, _pictures(container, job.limits), plan, wanted, job.limits)
         for index in chosen:
             yield cursor.frame(index)
 
@@ -141,8 +142,11 @@ def _stamps(container: InputContainer, stream: VideoStream, limits: VideoLimits)
         if number >= limits.packets:
             raise TooLarge(f"a video has more than {limits.packets} packets", limit=PACKETS_LIMIT)
         is_hidden = packet.is_discard or (is_vp8 and not _is_shown_vp8(packet))
-        time = packet.dts if packet.pts is None else packet.pts
-        yield Stamp(time, packet.duration, packet.is_keyframe, is_hidden)
+        yield Stamp(_time(packet), packet.duration, packet.is_keyframe, is_hidden)
+
+
+def _time(packet: Packet[VideoStream]) -> int | None:
+    return packet.dts if packet.pts is None else packet.pts
 
 
 def _is_shown_vp8(packet: Packet[VideoStream]) -> bool:
@@ -166,11 +170,17 @@ def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[
 class Cursor:
     """Goes through the stream once, forwards, and decodes what leads to the wanted frames."""
 
-    def __init__(self, container: InputContainer, stream: VideoStream, plan: Plan, limits: VideoLimits) -> None:
+    def __init__(
+        self, container: InputContainer, stream: VideoStream, plan: Plan, wanted: set[int], limits: VideoLimits
+    ) -> None:
         self._packets = _packets(container, stream)
         self._context = stream.codec_context
         self._plan = plan
+        self._wanted = wanted
         self._limits = limits
+        # AVI stores no times. What FFmpeg makes of the packets' order is wrong for frames that are shown in another
+        # one; then frames are counted as the decoder gives them, from the first.
+        self._is_timed = container.format.name != "avi" or not self._context.has_b_frames
         # How many packets were read, and how many frames decoded.
         self._position = 0
         self._decoded = 0
@@ -194,7 +204,7 @@ class Cursor:
 
     def _skip_to(self, expected: int, position: int) -> None:
         """Leaves out the packets up to that one, which holds the frame with that index, unless they were read."""
-        if position <= self._position:
+        if position <= self._position or not self._is_timed:
             return
         while self._position < position and next(self._packets, None) is not None:
             self._position += 1
@@ -209,7 +219,8 @@ class Cursor:
                 return False
             self._waiting.extend(self._decode(next(self._packets, None)))
         self._frame = self._waiting.popleft()
-        self._index = self._expected if self._frame.pts is None else self._plan.index(self._frame.pts)
+        time = self._frame.pts if self._is_timed else None
+        self._index = self._expected if time is None else self._plan.index(time)
         self._expected = self._index + 1
         return True
 
@@ -217,6 +228,9 @@ class Cursor:
         """The frames that the decoder gives for a packet, or at the end; none for one that is broken."""
         self._position += 1
         self._is_at_end = packet is None
+        if packet is not None and self._is_timed:
+            # Of frames that are not wanted, those to which no other refers need not be decoded: often half of them.
+            self._context.skip_frame = "DEFAULT" if _time(packet) in self._wanted else "NONREF"
         try:
             given = self._context.decode(packet)
         except av.error.MemoryError:
