@@ -17,6 +17,9 @@ from multi2vec.engine.video.limits import FRAMES_LIMIT
 # Matroska rounds times to milliseconds. No frame is shown for so short a time.
 TOLERANCE = 0.001
 
+# Seconds that come of rounding in a sum.
+EQUALLY_NEAR = 1e-6
+
 At = Literal["starts", "centres", "ends"]
 
 
@@ -121,8 +124,11 @@ def _by_number(indexes: Sequence[int], window: _Window, number: int, most: int) 
 
 
 def _by_rate(sampling: Sampling, fps: float, window: _Window, times: Sequence[float], most: int) -> list[int]:
-    length = min(window.finish - window.begin, (window.frames + 1) / fps)
-    exact = math.ceil((length - TOLERANCE) * fps) if sampling.at == "starts" else int((length + TOLERANCE) * fps)
+    length, ample = window.finish - window.begin, window.frames + 1
+    if sampling.at == "starts":
+        exact = math.ceil(min((length - TOLERANCE) * fps, ample))
+    else:
+        exact = int(min((length + TOLERANCE) * fps, ample))
     number = min(max(exact, sampling.least), sampling.most or window.frames, window.frames)
     if sampling.even:
         number = max(2, number - number % 2)
@@ -155,7 +161,7 @@ def _nearest(times: Sequence[float], moment: float) -> int:
     before = max(0, bisect_right(times, moment) - 1)
     after = min(before + 1, len(times) - 1)
     difference = (times[after] - moment) - (moment - times[before])
-    if abs(difference) <= TOLERANCE and before != after:
+    if abs(difference) <= EQUALLY_NEAR and before != after:
         return before if before % 2 == 0 else after
     return after if difference < 0 else before
 
