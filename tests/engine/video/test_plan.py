@@ -16,7 +16,7 @@ def test_frames_are_counted_as_they_are_shown() -> None:
     assert plan.times == [14, 15, 16, 17, 18]
     assert plan.seconds == [1.4, 1.5, 1.6, 1.7, 1.8]
     assert plan.end == 1.9
-    assert [plan.index(time) for time in (0, 14, 15, 18, 99)] == [0, 0, 1, 4, 4]
+    assert [plan.index(time) for time in (None, 0, 14, 15, 18, 99)] == [None, None, 0, 1, 4, None]
 
 
 def test_the_key_frame_before_is_the_one_that_is_shown_before() -> None:

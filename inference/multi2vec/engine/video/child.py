@@ -73,7 +73,7 @@ def frames(job: Job) -> Iterator[tuple[Head, bytes]]:
         stream = _pictures(container, job.limits)
         plan = Plan.of(_stamps(container, stream, job.limits), stream.time_base or Fraction(1))
     if not plan.times:
-        raise BadInput("a video has no frames: it is empty, or its pictures are in another file")
+        raise BadInput("a video has no frames: it is empty or cut off, or its pictures are in another file")
     chosen = choose(job.sampling, plan.seconds, plan.end, job.limits.frames)
     with _open(job.limits) as container:
         wanted = {plan.times[index] for index in chosen}
@@ -199,7 +199,10 @@ class Cursor:
         while self._index < index and self._step():
             pass
         if self._frame is None:
-            raise BadInput("no frame of a video can be decoded; it is broken")
+            raise BadInput(
+                "no frame of a video can be decoded: it is broken, or its frames have more than "
+                f"{self._limits.pixels} pixels"
+            )
         return self._finished(self._frame, self._index)
 
     def _skip_to(self, expected: int, position: int) -> None:
@@ -219,8 +222,9 @@ class Cursor:
                 return False
             self._waiting.extend(self._decode(next(self._packets, None)))
         self._frame = self._waiting.popleft()
-        time = self._frame.pts if self._is_timed else None
-        self._index = self._expected if time is None else self._plan.index(time)
+        # Broken streams give frames at times that no packet has.
+        known = self._plan.index(self._frame.pts) if self._is_timed else None
+        self._index = min(self._expected, len(self._plan.times) - 1) if known is None else known
         self._expected = self._index + 1
         return True
 

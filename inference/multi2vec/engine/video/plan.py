@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -47,9 +47,12 @@ class Plan:
         times = sorted(durations)
         return cls(times, [float(time * unit) for time in times], float(_end(times, durations) * unit), sorted(keys))
 
-    def index(self, time: int) -> int:
-        """The frame with that time, or the last one before."""
-        return max(0, bisect_right(self.times, time) - 1)
+    def index(self, time: int | None) -> int | None:
+        """The frame with that time; None if there is none."""
+        if time is None:
+            return None
+        before = bisect_right(self.times, time) - 1
+        return before if before >= 0 and self.times[before] == time else None
 
     def key_before(self, index: int) -> tuple[int, int]:
         """The key frame from which decoding reaches that frame: its index and packet."""
@@ -57,7 +60,7 @@ class Plan:
         if before == 0:
             return 0, 0
         time, packet = self.keys[before - 1]
-        return self.index(time), packet
+        return bisect_left(self.times, time), packet
 
 
 def _end(times: Sequence[int], durations: dict[int, int]) -> int:
