@@ -105,9 +105,11 @@ def no_frames() -> bytes:
 
 def other_sizes() -> bytes:
     """Pictures that become larger and upright in the middle of the stream."""
-    first = film("mpegts", times=range(12))
+    # Reordered frames would move one of the two in time.
+    ordered = {"bf": "0"}
     others = [picture(number, 192, 256) for number in range(12, 24)]
-    return first + film("mpegts", times=range(12, 24), pictures=others)
+    first = film("mpegts", times=range(12), options=ordered)
+    return first + film("mpegts", times=range(12, 24), pictures=others, options=ordered)
 
 
 def one_long_frame() -> bytes:
