@@ -74,7 +74,9 @@ def test_the_right_frames(kind: str) -> None:
     assert all(frame.pixels.dtype == np.uint8 and frame.pixels.flags.c_contiguous for frame in found)
 
 
-@pytest.mark.parametrize("kind", ["mp4 H.264, open groups", "ts H.264", "avi H.264, reordered without times", "webm VP8"])
+@pytest.mark.parametrize(
+    "kind", ["mp4 H.264, open groups", "ts H.264", "avi H.264, reordered without times", "webm VP8"]
+)
 @pytest.mark.parametrize("index", [10, 11, 12, 13, 14, 22, 23])
 def test_the_right_frame_beside_a_key_frame(kind: str, index: int) -> None:
     assert shown(frames(film(**KINDS[kind]), indexes=(index,))) == [(index, index)]
@@ -204,7 +206,9 @@ def test_without_av(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_parent_imports_no_av_and_the_child_neither_numpy_nor_openvino() -> None:
     code = "import sys, multi2vec.engine.video.{}; print(*sys.modules)"
     parent, child = (
-        subprocess.run([sys.executable, "-c", code.format(name)], capture_output=True, text=True, check=True).stdout.split()
+        subprocess.run(
+            [sys.executable, "-c", code.format(name)], capture_output=True, text=True, check=True
+        ).stdout.split()
         for name in ("decoder", "child")
     )
     assert "av" not in parent

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from multi2vec.engine.errors import BadInput, ClientError, TooLarge
+from multi2vec.engine.errors import BadInput, TooLarge
 from multi2vec.engine.video.decoder import Frame, decode
 from multi2vec.engine.video.limits import VideoLimits
 from multi2vec.engine.video.sampling import Sampling
@@ -32,14 +32,12 @@ def outcome(data: bytes) -> str:
     """That there are frames, or the sentence."""
     begin = time.monotonic()
     try:
-        found = frames(data, limits=VideoLimits(seconds=20))
-        assert len(found) == 8
-        return "frames"
-    except ClientError as error:
-        assert isinstance(error, (BadInput, TooLarge))
-        return error.message
-    finally:
-        assert time.monotonic() - begin < 30
+        assert len(frames(data, limits=VideoLimits(seconds=20))) == 8
+        said = "frames"
+    except (BadInput, TooLarge) as error:
+        said = error.message
+    assert time.monotonic() - begin < 30
+    return said
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -137,7 +135,7 @@ NO_VIDEOS = {
     "a playlist": b"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
     "a list of files": b"ffconcat version 1.0\nfile '/etc/passwd'\nduration 1\n",
     "a manifest": b'<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"><Period/></MPD>',
-    "a session": b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=video 5000 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+    "a session": b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=video 5000 RTP/AVP 96\n",
     "a PNG": pictures.encode(pictures.noise(), "PNG"),
     "a JPEG": pictures.encode(pictures.noise(), "JPEG"),
     "a GIF": pictures.encode(pictures.noise(), "GIF"),

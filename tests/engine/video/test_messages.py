@@ -11,7 +11,9 @@ from multi2vec.engine.video.sampling import Sampling
 
 JOBS = [
     Job(Sampling(count=8), VideoLimits()),
-    Job(Sampling(indexes=(3, 1)), VideoLimits(bytes=1, packets=2, pixels=3, decoded=4, frames=5, seconds=0.5, memory=6)),
+    Job(
+        Sampling(indexes=(3, 1)), VideoLimits(bytes=1, packets=2, pixels=3, decoded=4, frames=5, seconds=0.5, memory=6)
+    ),
     Job(Sampling(fps=1.5, least=4, most=64, even=True, start=2.5, duration=0.1, at="ends"), VideoLimits()),
 ]
 

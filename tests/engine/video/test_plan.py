@@ -30,7 +30,12 @@ def test_frames_before_the_first_key_frame() -> None:
 
 
 def test_hidden_frames_and_packets_without_a_time_are_no_frames() -> None:
-    hidden = [Stamp(0, 1, True, False), Stamp(1, 1, False, True), Stamp(None, 1, False, False), Stamp(2, 1, False, False)]
+    hidden = [
+        Stamp(0, 1, True, False),
+        Stamp(1, 1, False, True),
+        Stamp(None, 1, False, False),
+        Stamp(2, 1, False, False),
+    ]
     assert Plan.of(hidden, TENTH).times == [0, 2]
 
 

@@ -39,7 +39,9 @@ def test_ends_are_numpys_linspace(frames: int, count: int, rate: int) -> None:
     """But for places just between two frames, which numpy gives to either, as its last bit happens to be."""
     places = np.linspace(0, frames - 1, count)
     between = np.abs(places % 1 - 0.5) < 1e-9
-    indexes = np.array(chosen(Sampling(count=count, at="ends"), [frame / rate for frame in range(frames)], frames / rate))
+    indexes = np.array(
+        chosen(Sampling(count=count, at="ends"), [frame / rate for frame in range(frames)], frames / rate)
+    )
     assert np.all((indexes == places.round()) | between)
     assert np.all(np.abs(indexes - places) < 0.5 + 1e-9)
 

@@ -146,6 +146,7 @@ class _Child:
                 raise self._nonsense()
             pixels = np.empty((head.height, head.width, 3), dtype=np.uint8)
             if not self._fill(pixels.data.cast("B")):
+                self._check_end()
                 raise self._nonsense()
             yield Frame(_upright(pixels, head.turn), head.seconds, head.index)
         if not given:

@@ -29,5 +29,5 @@ class VideoLimits:
     frames: int = 256
     # How long the child may let its caller wait, all waiting together; also its CPU time.
     seconds: float = 60.0
-    # The child's address space. Its libraries take 160 MB of it, a stream of the largest frames several hundred.
+    # The child's address space. Its libraries take 130 MB of it, a stream of the largest frames 400 more.
     memory: int = 1024 * 1024 * 1024
