@@ -3,7 +3,7 @@
 import io
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av.container import OutputContainer
 
 from multi2vec.engine.errors import Unsupported
 from multi2vec.engine.video import decoder
@@ -151,17 +152,14 @@ def test_a_mirrored_camera() -> None:
     assert shown(frames(film(times=range(5), pictures=stored, hflip=True), indexes=(3,))) == [(3, 3)]
 
 
-def with_streams(*codecs: str) -> bytes:
-    """A film among other streams."""
+def beside(add: Callable[[OutputContainer], Callable[[], None]]) -> bytes:
+    """A film in one file with what `add` adds, which returns how to write it."""
     file = io.BytesIO()
     with av.open(io.BytesIO(film("matroska"))) as source, av.open(file, "w", format="matroska") as output:
-        others: Mapping[str, Any] = {codec: output.add_stream(codec, rate=48000) for codec in codecs}
+        write = add(output)
         copied = output.add_stream_from_template(source.streams.video[0])
-        for stream in others.values():
-            sound = av.AudioFrame.from_ndarray(np.zeros((1, 48000), dtype=np.float32), format="fltp", layout="mono")
-            sound.sample_rate = 48000
-            output.mux(stream.encode(sound))
-            output.mux(stream.encode(None))
+        output.start_encoding()
+        write()
         for packet in source.demux(video=0):
             if packet.size:
                 packet.stream = copied
@@ -169,8 +167,47 @@ def with_streams(*codecs: str) -> bytes:
     return file.getvalue()
 
 
-def test_sound_beside_it() -> None:
-    assert shown(frames(with_streams("aac"), indexes=(30,))) == [(30, 30)]
+def sound(output: OutputContainer) -> Callable[[], None]:
+    stream = output.add_stream("aac", rate=8000)
+
+    def write() -> None:
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 8000), dtype=np.float32), format="fltp", layout="mono")
+        silence.sample_rate = 8000
+        output.mux(stream.encode(silence))
+        output.mux(stream.encode(None))
+
+    return write
+
+
+def subtitles(output: OutputContainer) -> Callable[[], None]:
+    """And the font that they want."""
+    stream: Any = output.add_stream("subrip")
+    stream.codec_context.subtitle_header = STYLES
+    output.add_attachment("font.ttf", "font/ttf", bytes(100))
+
+    def write() -> None:
+        packet: Any = av.Packet(b"Hello")
+        packet.stream, packet.pts, packet.dts, packet.duration = stream, 0, 0, 1000
+        packet.time_base = Fraction(1, 1000)
+        output.mux(packet)
+
+    return write
+
+
+STYLES = b"""[Script Info]
+ScriptType: v4.00+
+[V4+ Styles]
+Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, \
+StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding
+Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,1
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+"""
+
+
+@pytest.mark.parametrize("add", [sound, subtitles])
+def test_other_streams_beside_it(add: Callable[[OutputContainer], Callable[[], None]]) -> None:
+    assert shown(frames(beside(add), indexes=(30,))) == [(30, 30)]
 
 
 def test_a_file_on_disk(tmp_path: Path) -> None:

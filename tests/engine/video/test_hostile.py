@@ -146,7 +146,7 @@ NO_VIDEOS = {
 
 @pytest.mark.parametrize("name", NO_VIDEOS)
 def test_what_is_no_video(name: str) -> None:
-    with pytest.raises(BadInput, match="cannot be opened: it is broken, or not MP4, MOV"):
+    with pytest.raises(BadInput, match="cannot be opened: it is broken, or none of MP4, MOV"):
         frames(NO_VIDEOS[name])
 
 

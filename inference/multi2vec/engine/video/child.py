@@ -3,7 +3,7 @@
 It goes through the file twice. The first pass looks at packets only, which is cheap, and learns when each frame is
 shown; so the choice needs neither a duration nor a frame count, and frames that are stored in another order than they
 are shown do not matter. The second pass decodes the wanted frames, each from the key frame before it; packets between
-them are left out. Seeking would do the same with what a file's index says, which is wrong as often as not.
+them are left out. Seeking would do the same by the file's index, which need not be there, nor be right.
 
 The parent may end this process at any time.
 """
@@ -39,7 +39,7 @@ from multi2vec.engine.video.sampling import choose
 
 # FFmpeg's names. No playlists, nothing that consists of several files, no pictures, no raw streams.
 FORMATS = ("mov", "matroska", "avi", "mpegts", "mpeg", "flv")
-FORMAT_NAMES = "MP4, MOV, 3GP, MKV, WebM, AVI, MPEG-TS, MPEG-PS or FLV"
+FORMAT_NAMES = "MP4, MOV, 3GP, MKV, WebM, AVI, MPEG-TS, MPEG-PS, FLV"
 DECODERS = ("h264", "hevc", "vp8", "vp9", "libdav1d", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "h263", "flv")
 DECODER_NAMES = "H.264, H.265, VP8, VP9, AV1, MPEG-4, MPEG-2, MPEG-1, Motion JPEG or H.263"
 
@@ -104,7 +104,7 @@ def _open(limits: VideoLimits) -> InputContainer:
     except av.error.MemoryError:
         raise
     except (av.FFmpegError, OSError, ValueError):
-        raise BadInput(f"a video cannot be opened: it is broken, or not {FORMAT_NAMES}") from None
+        raise BadInput(f"a video cannot be opened: it is broken, or none of {FORMAT_NAMES}") from None
 
 
 def _open_no_other(url: str, flags: int, options: dict[str, str]) -> object:
