@@ -190,10 +190,18 @@ def _distinct(items: Sequence[Any]) -> tuple[list[int], list[int]]:
     first: list[int] = []
     places: list[int] = []
     for index, item in enumerate(items):
-        # Other kinds may not be hashable, and are slow to compare: they are equal when they are the same object.
-        key = item if isinstance(item, str | bytes | tuple) else id(item)
+        key = _key(item)
         if key not in numbers:
             numbers[key] = len(first)
             first.append(index)
         places.append(numbers[key])
     return places, first
+
+
+def _key(item: Any) -> Hashable:
+    """What equal items have in common. Pixels are slow to compare: they are equal when they are the same object."""
+    try:
+        hash(item)
+    except TypeError:
+        return id(item)
+    return item if isinstance(item, str | bytes | tuple) else id(item)
