@@ -86,8 +86,9 @@ lock: $(FULL)/.done  ## Write requirements/*.txt anew from pyproject.toml and re
 	$(lock) pyproject.toml -o requirements/serve.txt
 	$(lock) pyproject.toml --extra convert -c requirements/serve.txt -o requirements/convert.txt
 	$(lock) pyproject.toml --extra tracing -c requirements/convert.txt -o requirements/tracing.txt
-	$(lock) pyproject.toml --extra convert --extra tracing requirements/test.in -c requirements/convert.txt \
-	  -c requirements/tracing.txt -o requirements/test.txt
+	$(lock) pyproject.toml --extra video -c requirements/convert.txt -o requirements/video.txt
+	$(lock) pyproject.toml --extra convert --extra tracing --extra video requirements/test.in \
+	  -c requirements/convert.txt -c requirements/tracing.txt -c requirements/video.txt -o requirements/test.txt
 
 train-demo: $(FULL)/.done  ## Train the demo model anew and convert it
 	$(FULL)/bin/python -m images.demo.train
