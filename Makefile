@@ -43,7 +43,7 @@ check: $(FULL)/.done  ## Format, lint, types, layers, shell scripts
 	$(FULL)/bin/ruff check .
 	$(FULL)/bin/mypy
 	$(FULL)/bin/lint-imports
-	$(FULL)/bin/shellcheck .ci/run build_images.sh requirements/install.sh
+	$(FULL)/bin/shellcheck .ci/run build_images.sh requirements/install.sh requirements/notices.sh
 	$(FULL)/bin/yamllint --strict -d "$(yaml)" docker-compose.yml helm/Chart.yaml helm/values.yaml
 	$(call optional,hadolint,Dockerfile)
 	$(call optional,trivy,$(trivy) .)
