@@ -58,7 +58,7 @@ bench: $(FULL)/.done  ## Measure against the ceiling of this machine and against
 images:  ## Build container images: all recipes, or TAG=… (build_images.sh has more options)
 	./build_images.sh $(if $(filter-out file,$(origin TAG)),"$(TAG)")
 
-test-images: $(FULL)/.done  ## Build the two images that the container tests run
+test-images: $(FULL)/.done  ## Build the images that the container tests run
 	$(FULL)/bin/python -m tests.container.images
 
 test-container: test-images  ## The images: size, files, user, hardening, start, vectors, end; and building them
