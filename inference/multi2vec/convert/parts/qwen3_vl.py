@@ -66,7 +66,7 @@ class Vision(torch.nn.Module):
         """Where the patches are: float32 (patches, vision's dimensions). One corner after the other, so that the four
         entries of all patches are not in memory at once."""
         table = self.visual.pos_embed
-        found = table(indices[:, 0]) * weights[:, 0:1]
+        found: torch.Tensor = table(indices[:, 0]) * weights[:, 0:1]
         for corner in range(1, 4):
             found = found + table(indices[:, corner]) * weights[:, corner : corner + 1]
         return found
@@ -84,7 +84,7 @@ class Language(torch.nn.Module):
         super().__init__()
         attention.use(text)
         self.text = text
-        self.register_buffer("axes", interleaved(text.rotary_emb), persistent=False)
+        self.axes = torch.nn.Buffer(interleaved(text.rotary_emb), persistent=False)
 
     def forward(
         self,
@@ -95,7 +95,7 @@ class Language(torch.nn.Module):
         position_ids: torch.Tensor,
     ) -> torch.Tensor:
         words = self.text.embed_tokens(input_ids)
-        first, *levels = rows.split(self.text.config.hidden_size, dim=-1)
+        first, *levels = torch.split(rows, self.text.config.hidden_size, dim=-1)
         states = torch.where((index > 0).unsqueeze(-1), first[index], words)
         angles, before = self.angles(position_ids), masks.before(input_ids.shape[1])
         for number, layer in enumerate(self.text.layers):
