@@ -16,9 +16,12 @@ from typing import Any
 
 import torch
 
+from multi2vec.convert.model import Scaling, Tower, dense, token_inputs
 from multi2vec.convert.parts import attention, masks
 from multi2vec.convert.parts.qwen2_vl import attended
 from multi2vec.convert.parts.text_towers import POOLINGS
+from multi2vec.engine.preparers.protocol import ROWS
+from multi2vec.specs import OutputSpec, TensorSpec
 
 Angles = tuple[torch.Tensor, torch.Tensor]
 
@@ -125,3 +128,54 @@ def interleaved(rotary: Any) -> torch.Tensor:
     for axis in (1, 2):
         axes[axis : 3 * rotary.mrope_section[axis] : 3] = axis
     return axes
+
+
+def vision_tower(model: Any, scaling: Scaling) -> Tower:
+    """From one picture's patches to its rows, of a `Qwen3VLModel`."""
+    vision = model.config.vision_config
+    pixels = 3 * vision.temporal_patch_size * vision.patch_size**2
+    places = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
+    return Tower(
+        Vision(model.visual, scaling.mean, scaling.std).eval(),
+        (
+            TensorSpec("pixels", "u8", (None, pixels)),
+            TensorSpec("position_ids", "i64", (None, 2)),
+            TensorSpec("interp_indices", "i64", (None, 4)),
+            TensorSpec("interp_weights", "f32", (None, 4)),
+        ),
+        (
+            torch.zeros(8, pixels, dtype=torch.uint8),
+            torch.cat([places, places + 2]),
+            torch.arange(4).expand(8, 4),
+            torch.full((8, 4), 0.25),
+        ),
+        (OutputSpec(ROWS, width(model)),),
+    )
+
+
+def language_tower(model: Any) -> Tower:
+    """From tokens and rows to vectors, of a `Qwen3VLModel`."""
+    ids = torch.ones(2, 8, dtype=torch.int64)
+    return Tower(
+        Language(model.language_model).eval(),
+        (
+            *token_inputs("input_ids", "attention_mask"),
+            TensorSpec(ROWS, "f32", (None, width(model))),
+            *token_inputs("index"),
+            TensorSpec("position_ids", "i64", (None, 3, None)),
+        ),
+        (
+            ids,
+            ids,
+            torch.zeros(3, width(model)),
+            torch.tensor([[0, 1, 2, 0, 0, 0, 0, 0]] * 2),
+            torch.arange(8).expand(2, 3, 8),
+        ),
+        dense(model.config.text_config.hidden_size),
+    )
+
+
+def width(model: Any) -> int:
+    """How long a row is: the picture's own numbers and those of each level."""
+    levels = len(model.config.vision_config.deepstack_visual_indexes)
+    return int((1 + levels) * model.config.text_config.hidden_size)
