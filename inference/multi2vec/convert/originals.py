@@ -22,8 +22,9 @@ from multi2vec.convert.errors import one_line
 from multi2vec.convert.model import Model, Part
 from multi2vec.convert.samples import Sample
 from multi2vec.engine.errors import ClientError
+from multi2vec.engine.items import Item
 from multi2vec.engine.preparers import Prepared, Preparer, entry
-from multi2vec.engine.preparers.fused import Piece, pieces_of
+from multi2vec.engine.preparers.fused import pieces_of
 from multi2vec.engine.rows import Array, Row
 from multi2vec.engine.wanted import Wanted
 from multi2vec.engine.work import Limits
@@ -52,7 +53,7 @@ class Reading:
     name: str
     wanted: Wanted
     prompt: Prompt | None
-    pieces: Callable[[Any], Sequence[Piece]] | None = None
+    pieces: Callable[[Any], Sequence[Item]] | None = None
 
     @property
     def suffix(self) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from multi2vec.convert.recipe import PictureOptions, Recipe
-from multi2vec.engine.preparers.fused import Piece
+from multi2vec.engine.items import Item
 from multi2vec.engine.rows import Row
 from multi2vec.specs import DENSE, PictureSpec, Prompt
 
@@ -45,7 +45,7 @@ class Shared(Generic[Original]):
 class InPrompt:
     """Texts and pictures together in a prompt."""
 
-    pieces: Sequence[Piece]
+    pieces: Sequence[Item]
     prompt: Prompt
 
 

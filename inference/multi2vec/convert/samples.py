@@ -12,7 +12,8 @@ from functools import cache
 from typing import Any
 
 from multi2vec.convert import drawings, photographs
-from multi2vec.engine.preparers.fused import Fused, Piece, written
+from multi2vec.engine.items import Fused, Item
+from multi2vec.engine.preparers.fused import written
 from multi2vec.specs import Modality
 
 TEXTS: tuple[str, ...] = (
@@ -137,27 +138,27 @@ def picture_examples() -> list[bytes]:
 
 def fused() -> list[Sample]:
     """Texts and pictures together, and each alone."""
-    tall, wide = Piece("image", drawings.scene_file(120, 200)), Piece("image", drawings.scene_file(300, 70))
-    words = Piece("text", "a photo of a cat\nby night")
+    tall, wide = Item("image", drawings.scene_file(120, 200)), Item("image", drawings.scene_file(300, 70))
+    words = Item("text", "a photo of a cat\nby night")
     return [
         Sample("picture, text", (tall, words)),
         Sample("text, picture", (words, wide)),
         Sample("picture, picture, text", (tall, wide, words)),
-        Sample("text, picture, text", (words, tall, Piece("text", "\n\nwhat <|vision_start|> is this?"))),
-        Sample("picture, empty text", (wide, Piece("text", ""))),
-        Sample("picture with transparency, text", (Piece("image", drawings.scene_file(90, 90, "RGBA")), words)),
+        Sample("text, picture, text", (words, tall, Item("text", "\n\nwhat <|vision_start|> is this?"))),
+        Sample("picture, empty text", (wide, Item("text", ""))),
+        Sample("picture with transparency, text", (Item("image", drawings.scene_file(90, 90, "RGBA")), words)),
         Sample("pictures", (wide, wide, tall)),
         Sample("text", (words,)),
         Sample("picture", (wide,)),
-        Sample("picture, long text", (wide, Piece("text", "lorem ipsum, dolor " * 2500))),
+        Sample("picture, long text", (wide, Item("text", "lorem ipsum, dolor " * 2500))),
     ]
 
 
 def fused_examples() -> list[Fused]:
     """A picture with a text, and the other way round."""
-    small = Piece("image", drawings.scene_file(48, 40))
-    words = Piece("text", EXAMPLE_TEXTS[1])
-    return [(small, words), (words, Piece("image", drawings.scene_file(40, 56)))]
+    small = Item("image", drawings.scene_file(48, 40))
+    words = Item("text", EXAMPLE_TEXTS[1])
+    return [(small, words), (words, Item("image", drawings.scene_file(40, 56)))]
 
 
 SAMPLES: dict[Modality, Samples] = {

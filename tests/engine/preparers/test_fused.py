@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from multi2vec.engine.errors import BadInput, TooLarge, Unsupported
+from multi2vec.engine.errors import BadInput, Unsupported
+from multi2vec.engine.items import Item
 from multi2vec.engine.preparers import entry
-from multi2vec.engine.preparers.fused import Piece, read, written
+from multi2vec.engine.preparers.fused import read, written
 from multi2vec.engine.preparers.protocol import ROWS, Prepared
 from multi2vec.engine.wanted import Wanted
 from multi2vec.engine.work import Limits
@@ -53,7 +54,7 @@ class Rig:
         self.by_modality = entry(spec).make(folder, spec, TOWER, Limits())
 
     def prepare(self, *pieces: Any, **wanted: Any) -> Prepared:
-        item = [Piece("text" if isinstance(each, str | tuple) else "image", each) for each in pieces]
+        item = [Item("text" if isinstance(each, str | tuple) else "image", each) for each in pieces]
         return self.by_modality["fused"].prepare(item, Wanted(**wanted))
 
     def shown(self, prepared: Prepared) -> str:
@@ -141,9 +142,9 @@ def test_the_text_is_cut_and_nothing_else(rig: Rig) -> None:
 
 
 def test_pictures_that_leave_no_room(rig: Rig) -> None:
-    with pytest.raises(TooLarge, match=r"take \d+ tokens, more than 64; send fewer or smaller pictures"):
+    with pytest.raises(BadInput, match=r"take \d+ tokens, more than 64; send fewer or smaller pictures"):
         rig.prepare(*[PICTURE] * 9)
-    with pytest.raises(TooLarge, match=r"more than 5"):
+    with pytest.raises(BadInput, match=r"more than 5"):
         rig.prepare(PICTURE, max_tokens=5)
 
 
@@ -193,7 +194,7 @@ def test_only_short_texts_are_quick(rig: Rig) -> None:
     assert rig.by_modality["text"].is_quick("a cat")
     assert not rig.by_modality["text"].is_quick("a" * 2000)
     assert not rig.by_modality["image"].is_quick(PICTURE)
-    assert not rig.by_modality["fused"].is_quick((Piece("text", "a"), Piece("image", PICTURE)))
+    assert not rig.by_modality["fused"].is_quick((Item("text", "a"), Item("image", PICTURE)))
 
 
 def test_tokens_of_a_text_in_its_prompt(rig: Rig) -> None:
@@ -206,5 +207,5 @@ def test_tokens_of_a_text_in_its_prompt(rig: Rig) -> None:
 
 
 def test_items_in_a_manifest() -> None:
-    item = (Piece("text", "é"), Piece("image", b"\x00\xff"))
+    item = (Item("text", "é"), Item("image", b"\x00\xff"))
     assert read(written(item)) == item

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ import numpy as np
 from PIL import Image
 from tokenizers import Tokenizer
 
-from multi2vec.engine.errors import BadInput, TooLarge, Unsupported
+from multi2vec.engine.errors import BadInput, Unsupported
+from multi2vec.engine.items import Fused, Item
 from multi2vec.engine.preparers import layouts, mrope, prompts, templates, tokens
 from multi2vec.engine.preparers.layouts import Laid
 from multi2vec.engine.preparers.pictures import RESAMPLING, Picture, decoded, to_rgb, upright
@@ -38,17 +39,6 @@ LENGTH_STEP = 8
 QUICK_CHARACTERS = 1000
 
 
-@dataclass(frozen=True)
-class Piece:
-    """One text or picture of an item: as the modality's own preparer takes it."""
-
-    modality: Modality
-    content: Any
-
-
-Fused = Sequence[Piece]
-
-
 def written(item: Fused) -> str:
     """The item as it stands in a manifest: JSON, files in base64."""
     return json.dumps([[piece.modality, _text(piece.content)] for piece in item], ensure_ascii=False)
@@ -61,13 +51,13 @@ def _text(content: str | bytes) -> str:
 def read(content: str) -> Fused:
     """What `written` wrote."""
     pieces = json.loads(content)
-    return tuple(Piece(kind, given if kind == "text" else base64.b64decode(given)) for kind, given in pieces)
+    return tuple(Item(kind, given if kind == "text" else base64.b64decode(given)) for kind, given in pieces)
 
 
 def pieces_of(modality: Modality, item: Any) -> Fused:
     """The pieces of an item of that modality: one, unless it is fused."""
     if modality != "fused":
-        return (Piece(modality, item),)
+        return (Item(modality, item),)
     return read(item) if isinstance(item, str) else tuple(item)
 
 
@@ -101,8 +91,8 @@ class FusedPreparer:
         picture's row, from 1 on; int64 (3, length) positions where the tower takes them. `parts` are the pictures.
 
         A row longer than the model takes, or than wanted, loses the end or start of its texts, or is refused. Raises
-        `BadInput` for a picture or text that cannot be used, `TooLarge` for pictures that leave no room, `Unsupported`
-        for a prompt that is not there.
+        `BadInput` for a picture or text that cannot be used and for pictures that leave no room, `Unsupported` for a
+        prompt that is not there.
         """
         if not wanted.special_tokens:
             raise Unsupported("the model's prompts have special tokens; add_special_tokens cannot be false")
@@ -138,7 +128,7 @@ class FusedPreparer:
 
     def tokenise(self, text: str, wanted: Wanted = Wanted()) -> list[Token]:
         """The text's tokens in its prompt, none of them cut off. Raises as `prepare` does."""
-        item = (Piece("text", text),)
+        item = (Item("text", text),)
         shown = [self._black[0]] if self._black else []
         spans = self._written(item, shown, self._prompt(item, wanted), wanted.task)
         return [token for span in spans for token in self._tokens(span)]
@@ -195,7 +185,7 @@ class FusedPreparer:
     def _fill(self, item: Fused, shown: Sequence[Laid], writer: Writer) -> None:
         """All that is in the item, in its order; pictures that are not `shown` stand elsewhere."""
         waiting, before = list(shown), ""
-        for piece in item or (Piece("text", self._spec.nothing),):
+        for piece in item or (Item("text", self._spec.nothing),):
             if piece.modality == "text":
                 writer.quote("\n" if before == "text" else "")
                 self._quote(piece.content, writer)
@@ -229,7 +219,7 @@ class FusedPreparer:
         if whole <= most:
             return spans, False
         if fixed > most:
-            raise TooLarge(
+            raise BadInput(
                 f"the pictures and the prompt take {fixed} tokens, more than {most}; send fewer or smaller pictures"
             )
         tokens.refuse_if_wanted(whole, most, wanted)
