@@ -25,8 +25,9 @@ from multi2vec.convert.parts import qwen3_vl, qwen3_vl_reference
 from multi2vec.convert.parts.qwen3_vl_reference import Original, instruction
 from multi2vec.convert.parts.qwen_vl_reference import Rules
 from multi2vec.convert.references import InPrompt, Opener
+from multi2vec.engine.items import Item
 from multi2vec.engine.preparers import mrope
-from multi2vec.engine.preparers.fused import FusedPreparer, Piece
+from multi2vec.engine.preparers.fused import FusedPreparer
 from multi2vec.engine.preparers.layouts import patches
 from multi2vec.engine.preparers.protocol import ROWS
 from multi2vec.layouts import PatchLayout, Resize
@@ -40,10 +41,10 @@ HALF = Scaling((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 RULES = Rules(open=Opener(transparency="white"), first=RESIZE, counts_grid=True, length=8192)
 TEMPLATE = "<|im_start|>system\n{task}<|im_end|>\n<|im_start|>user\n{pictures}{text}<|im_end|>\n<|im_start|>assistant\n"
 PROMPT = Prompt(TEMPLATE, "Represent the user's input.")
-WORDS, MORE = Piece("text", "a photo of a cat\nby night"), Piece("text", "\n\nwhat <|vision_start|> is it?")
-SMALL, TALL, WIDE = (Piece("image", drawings.scene_file(*size)) for size in ((64, 64), (207, 301), (900, 61)))
-CLEAR = Piece("image", drawings.scene_file(90, 90, "RGBA"))
-ITEMS: Mapping[str, Sequence[Piece]] = {
+WORDS, MORE = Item("text", "a photo of a cat\nby night"), Item("text", "\n\nwhat <|vision_start|> is it?")
+SMALL, TALL, WIDE = (Item("image", drawings.scene_file(*size)) for size in ((64, 64), (207, 301), (900, 61)))
+CLEAR = Item("image", drawings.scene_file(90, 90, "RGBA"))
+ITEMS: Mapping[str, Sequence[Item]] = {
     "text": (WORDS,),
     "picture": (TALL,),
     "both": (SMALL, WORDS),
@@ -87,12 +88,12 @@ class Towers:
         tower = TowerSpec("language.xml", language.inputs, language.outputs)
         self.preparer = FusedPreparer(folder, spec(), tower)
 
-    def rows(self, item: Sequence[Piece]) -> np.ndarray:
+    def rows(self, item: Sequence[Item]) -> np.ndarray:
         """What the vision tower makes of the item's pictures."""
         parts = self.preparer.prepare(item).parts
         return np.concatenate([np.empty((0, self.width)), *(self.vision(*part.arrays.values()) for part in parts)])
 
-    def vectors(self, items: Sequence[Sequence[Piece]]) -> np.ndarray:
+    def vectors(self, items: Sequence[Sequence[Item]]) -> np.ndarray:
         """The items' vectors, all in one batch, at unit length."""
         prepared = [self.preparer.prepare(item) for item in items]
         with_rows = [
@@ -123,7 +124,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
-def asked(item: Sequence[Piece], prompt: Prompt = PROMPT) -> InPrompt:
+def asked(item: Sequence[Item], prompt: Prompt = PROMPT) -> InPrompt:
     return InPrompt(item, prompt)
 
 
@@ -284,7 +285,7 @@ def test_an_instruction_ends_in_punctuation(task: str, says: str) -> None:
 
 def test_a_conversation_that_is_too_long_keeps_its_end(original: Original) -> None:
     short = replace(original, rules=replace(RULES, length=60))
-    whole, cut = (each.prepare(asked((SMALL, Piece("text", "lorem " * 99))))["input_ids"] for each in (original, short))
+    whole, cut = (each.prepare(asked((SMALL, Item("text", "lorem " * 99))))["input_ids"] for each in (original, short))
     assert len(cut) == 60
     tail = original.tokenizer("<|im_end|>\n<|im_start|>assistant\n")["input_ids"]
     assert cut.tolist() == [*whole[: 60 - len(tail)], *tail]
