@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,8 @@ class Original(qwen_vl_reference.Original):
             ids: list[int] = self.tokenizer(self._written(item, rows))["input_ids"]
             if len(ids) <= self.rules.length:
                 return ids
-        return super()._ids(item, rows)
+        prompt = replace(item.prompt, task=instruction(item))
+        return super()._ids(replace(item, prompt=prompt), rows)
 
     def _written(self, item: InPrompt, rows: Sequence[int]) -> str:
         """The conversation, with as many marks for each picture as it has rows."""
