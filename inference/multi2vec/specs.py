@@ -140,12 +140,14 @@ class Prompt:
     """What stands around a text: `{text}` and `{task}` in the template are replaced.
 
     `task` is taken where the caller gives none. `adapter` is for a tower with an input of that name: the number of the
-    adapter that computes these texts; None, as for a text without a prompt: none of them.
+    adapter that computes these texts; None, as for a text without a prompt: none of them. `ends_sentence`: a task loses
+    white space around it, and gets a full stop unless it ends in punctuation.
     """
 
     template: str
     task: str | None = None
     adapter: int | None = None
+    ends_sentence: bool = False
 
     @property
     def takes_task(self) -> bool:
@@ -214,7 +216,8 @@ class FusedSpec:
     arXiv 2409.12191).
 
     `without_text` and `without_picture` are for items that lack the one or the other: what is said then, and the side
-    in pixels of a black square that is shown. `nothing` is the text of an empty item.
+    in pixels of a black square that is shown. `between_texts` stands between two texts beside each other; `nothing` is
+    the text of an empty item.
     """
 
     tower: str
@@ -229,6 +232,7 @@ class FusedSpec:
     positions: Literal["own", "line", "grid"] = "own"
     without_text: Prompt | None = None
     without_picture: int | None = None
+    between_texts: str = "\n"
     nothing: str = ""
     pad_id: int = 0
     takes: tuple[Modality, ...] = ("text", "image", "fused")

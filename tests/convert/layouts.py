@@ -18,6 +18,7 @@ from tests.checkpoints import (
     jina_v3_layouts,
     mobileclip_layouts,
     qwen2_vl_layouts,
+    qwen3_vl_layouts,
     siglip_layouts,
     text_layouts,
     tipsv2_layouts,
@@ -120,6 +121,12 @@ TEXTS_ONLY = {"text": ("input_ids",)}
 QWEN_VL = ("model.layers.1.self_attn.q_proj.weight", "visual.blocks.0.attn.qkv.bias", "visual.merger.mlp.2.weight")
 IN_A_ROW = ("input_ids", "index", "position_ids")
 OF_PICTURES = tuple(f"picture {number} {name}" for number in (1, 2, 3) for name in ("pixels", "position_ids"))
+IN_TABLES = tuple(f"picture {number} interp_{name}" for number in (1, 2, 3) for name in ("indices", "weights"))
+WITH_PLACES = {
+    "text": IN_A_ROW,
+    "image": (*IN_A_ROW, *OF_PICTURES[:2], *IN_TABLES[:2]),
+    "fused": (*IN_A_ROW, *OF_PICTURES, *IN_TABLES),
+}
 FUSED = {"text": IN_A_ROW, "image": (*IN_A_ROW, *OF_PICTURES[:2]), "fused": (*IN_A_ROW, *OF_PICTURES)}
 
 LAYOUTS: dict[str, Layout] = {
@@ -313,6 +320,21 @@ LAYOUTS: dict[str, Layout] = {
         {"pytorch_model.bin": QWEN_VL},
         inputs={**FUSED, "text": FUSED["image"]},
         calls={"model.": "language_model."},
+        towers=("vision", "language"),
+    ),
+    "Qwen3-VL": Layout(
+        "Qwen3-VL-Embedding-2B",
+        qwen3_vl_layouts.qwen3_vl_embedding,
+        {
+            "model.safetensors": (
+                "model.language_model.layers.1.self_attn.q_proj.weight",
+                "model.visual.deepstack_merger_list.0.linear_fc1.bias",
+                "model.visual.pos_embed.weight",
+            )
+        },
+        {"model.safetensors": ("lm_head.weight",)},
+        inputs=WITH_PLACES,
+        calls={"model.": ""},
         towers=("vision", "language"),
     ),
     "text of Qwen3": Layout("qwen3-embedding-0.6b", text_layouts.qwen3_embedding, DECODER, inputs=TEXTS_ONLY),

@@ -99,7 +99,8 @@ class FusedOptions:
     A picture is resized to from `least_pixels` to `most_pixels`; and before, if `first_resize` says so, as the library
     qwen_vl_utils does it, which refuses a very narrow one or clamps it. `positions`: how tokens are counted, along a
     line or with the rows and columns of pictures. `without_text`: the prompt of a picture alone; `without_picture`: the
-    side in pixels of a black square that a text alone is shown with.
+    side in pixels of a black square that a text alone is shown with. `between_texts` stands between two texts beside
+    each other, and `nothing` for an empty item.
     """
 
     least_pixels: int
@@ -108,6 +109,8 @@ class FusedOptions:
     positions: Literal["line", "grid"] = "grid"
     without_text: str | None = None
     without_picture: int | None = None
+    between_texts: str = "\n"
+    nothing: str = ""
 
 
 @dataclass(frozen=True)

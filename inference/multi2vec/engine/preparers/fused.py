@@ -172,7 +172,7 @@ class FusedPreparer:
         apart = Place("pictures") in elements
         for element in elements:
             if element == Place("task"):
-                writer.say((task if task is not None else prompt.task) or "")
+                writer.say(prompts.task_of(prompt, task))
             elif element == Place("pictures"):
                 self._show(shown, writer)
             elif element == Place("text"):
@@ -187,7 +187,7 @@ class FusedPreparer:
         waiting, before = list(shown), ""
         for piece in item or (Item("text", self._spec.nothing),):
             if piece.modality == "text":
-                writer.quote("\n" if before == "text" else "")
+                writer.quote(self._spec.between_texts if before == "text" else "")
                 self._quote(piece.content, writer)
             elif waiting:
                 self._show([waiting.pop(0)], writer)
