@@ -3,44 +3,15 @@
 The layers are those of `EmbeddingGemma2Model` of transformers, whose vision tower is Gemma 4's. Its attention has no
 scale: the one that `attention` computes with is taken back on the queries. Nothing is causal, and positions are those
 of tokens in a row, so that the graph counts them itself; padding comes last.
-
-The checkpoint also has a tower for sound, `audio_tower` and `embed_audio`, which is left out: the engine has no sound.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import EmbeddingGemma2Config, EmbeddingGemma2Model
 
-from multi2vec.convert import weights
-from multi2vec.convert.errors import SourceError
-from multi2vec.convert.parts import attention, masks
-
-LEFT_OUT = (r"^audio_tower\.", r"^embed_audio\.")
-
-
-class SeeingModel(EmbeddingGemma2Model):  # type: ignore[misc]
-    """The library's model without sound. The library would not report the tensors of any tower that a configuration
-    leaves out; this one keeps silent on sound alone."""
-
-    _keys_to_ignore_on_load_unexpected = list(LEFT_OUT)
-
-    def __init__(self, config: EmbeddingGemma2Config) -> None:
-        config.audio_config = None
-        super().__init__(config)
-
-
-def load(folder: Path) -> Any:
-    """The model in float32 with exactly the checkpoint's weights, those for sound aside. Raises `SourceError`."""
-    weights.check_model_type(folder, "embedding_gemma2")
-    model = weights.load_proved(SeeingModel, folder)
-    if model.vision_tower is None:
-        raise SourceError(f"{folder} has no tower for pictures")
-    attention.use(model)
-    return model.eval().requires_grad_(False)
+from multi2vec.convert.parts import masks
 
 
 class Vision(torch.nn.Module):
@@ -74,7 +45,7 @@ class Language(torch.nn.Module):
         self.text = model.language_model
         table = self.text.embed_tokens
         # The library's own kind of table multiplies by a scale, in the precision of its weights.
-        self.table = torch.nn.Embedding(*table.weight.shape, _weight=table.weight, _freeze=True)
+        self.table = torch.nn.Embedding(table.num_embeddings, table.embedding_dim, _weight=table.weight)
         self.scale = table.scalar_embed_scale
 
     def forward(
