@@ -21,7 +21,7 @@ from transformers import (
     GemmaTokenizer,
 )
 
-from tests.checkpoints.common import GAIN, SHORT, spread
+from tests.checkpoints.common import DEEP_GAIN, GAIN, SHORT, spread
 
 FULL, NEAR = "full_attention", "sliding_attention"
 SMALL_TEXT = {
@@ -103,7 +103,7 @@ def embeddinggemma2(
     processor = _processor(most)
     numbers = {f"{name}_id": processor.tokenizer.convert_tokens_to_ids(token) for name, token in MARKS.items()}
     config = EmbeddingGemma2Config(
-        text_config={**text, "vocab_size": len(processor.tokenizer)},
+        text_config={"vocab_size": len(processor.tokenizer), **text},
         vision_config=vision,
         audio_config=SMALL_AUDIO,
         video_token_id=processor.video_token_id,
@@ -119,14 +119,23 @@ def embeddinggemma2(
     return folder
 
 
+def embeddinggemma_2(folder: Path) -> Path:
+    """A model of the published one's size (439 million parameters without sound, for which it has a small tower)."""
+    text = {"vocab_size": 262_144, "num_hidden_layers": 24, "hidden_size": 512}
+    vision = {"hidden_size": 768, "num_hidden_layers": 16}
+    return embeddinggemma2(folder, text=text, vision=vision, most=280, gain=DEEP_GAIN)
+
+
 def _enliven(model: Any) -> None:
-    """Scales of norms and layers that do something: fresh ones change nothing. Those of queries and keys make attention
-    as sharp as it can be without magnifying roundings."""
+    """Scales of norms and layers that do something: fresh ones change nothing. Those of queries and keys, whose length
+    is that of a head, make attention equally sharp in heads of any size: sharper, a deep model would magnify roundings
+    until nothing can be compared."""
     generator = torch.Generator().manual_seed(1)
     for name, parameter in model.named_parameters():
         if parameter.ndim == 1 and "norm" in name:
-            most = 1.0 if name.endswith(("q_norm.weight", "k_norm.weight")) else 1.4
-            parameter.data.uniform_(0.4, most, generator=generator)
+            is_sharp = name.endswith(("q_norm.weight", "k_norm.weight"))
+            most = (16 / parameter.numel()) ** 0.25 if is_sharp else 1.4
+            parameter.data.uniform_(0.4 * most if is_sharp else 0.4, most, generator=generator)
     for layer in model.language_model.layers:
         layer.layer_scalar.fill_(0.9)
 
