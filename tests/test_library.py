@@ -17,7 +17,7 @@ import pytest
 import multi2vec
 from multi2vec import Embedded, Model, Wanted
 from multi2vec.engine.encoder import Encoder
-from tests import toy
+from tests import toy, toy_fused
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_one_kind_at_a_time_and_in_a_list(model: Model) -> None:
 def test_errors_are_the_documented_ones(model: Model, tmp_path: Path) -> None:
     with pytest.raises(multi2vec.BadInput, match=r"picture 2 of 2: .*nothing\.png cannot be read"):
         model.embed(pictures=[toy.picture(), tmp_path / "nothing.png"])
-    with pytest.raises(multi2vec.Unsupported, match="no video tower"):
+    with pytest.raises(multi2vec.BadInput, match="a video cannot be opened"):
         model.embed(videos=[b"GIF89a"])
     with pytest.raises(multi2vec.ManifestError, match="is not a model folder"):
         multi2vec.open_model(tmp_path)
@@ -194,3 +194,16 @@ def test_errors_are_imported_without_openvino() -> None:
     code = "import sys; from multi2vec import BadInput, Wanted, ManifestError; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"numpy", "openvino", "asyncio"} & set(modules)
+
+
+def test_texts_and_pictures_in_one_item(tmp_path: Path) -> None:
+    picture = toy.picture(1, (16, 8))
+    picture.save(tmp_path / "cat.png")
+    with multi2vec.open_model(toy_fused.write(tmp_path / "model"), precision="f32") as model:
+        given = [[{"picture": tmp_path / "cat.png"}, {"text": "a cat"}], [{"text": "a cat", "picture": picture}]]
+        found = np.asarray(model.embed(fused=given).rows)
+        assert found == pytest.approx(
+            np.array([toy_fused.vector(picture, "a cat"), toy_fused.vector("a cat", picture)]), abs=1e-5
+        )
+        with pytest.raises(TypeError, match="a fused item has a part 'sound'; its parts can be text, picture, video"):
+            model.embed(fused=[[{"sound": b""}]])

@@ -21,17 +21,19 @@ from typing import Any, Literal
 
 from multi2vec import manifest as manifests
 from multi2vec.engine import loading, proof
-from multi2vec.engine.embedder import Embedder
+from multi2vec.engine.embedder import VIDEO, Embedder
 from multi2vec.engine.encoder import Execution
 from multi2vec.engine.errors import EmbedError, WrongVectors
 from multi2vec.engine.preparers import PREPARERS
+from multi2vec.engine.video import decoder
+from multi2vec.engine.video.limits import VideoLimits
 from multi2vec.engine.work import Admission, Limits, Work
 from multi2vec.manifest import Manifest
 from multi2vec.serve.errors import NotReady
 from multi2vec.serve.fetching import Fetcher, Rules
 from multi2vec.serve.metrics import Metrics
 from multi2vec.serve.settings import Settings, listed
-from multi2vec.specs import word
+from multi2vec.specs import Modality, word
 
 logger = logging.getLogger(__name__)
 
@@ -65,20 +67,27 @@ class Service:
         return self.state == "ready"
 
     @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """The kinds of input that are taken: the model's, and videos as pictures where they can be decoded."""
+        own = self.manifest.modalities
+        by_frames = "image" in own and VIDEO not in own and decoder.is_available()
+        return (*own, VIDEO) if by_frames else own
+
+    @property
     def towers(self) -> dict[str, dict[str, Any]]:
-        """How each modality's tower runs, once it is compiled: streams, precision, and what the choice was made on."""
+        """How each tower runs, once it is compiled: streams, precision, and what the choice was made on."""
         if self._embedder is None:
             return {}
         return {
-            modality: {
-                "precision": lane.encoder.precision,
-                "streams": lane.encoder.parallel,
+            name: {
+                "precision": queue.encoder.precision,
+                "streams": queue.encoder.parallel,
                 "measured_ms": {
-                    name: {str(batch): value for batch, value in times.items()}
-                    for name, times in lane.choice.milliseconds.items()
+                    precision: {str(batch): value for batch, value in times.items()}
+                    for precision, times in queue.choice.milliseconds.items()
                 },
             }
-            for modality, lane in self._embedder.lanes.items()
+            for name, queue in self._embedder.queues.items()
         }
 
     async def embedder(self) -> Embedder:
@@ -102,7 +111,7 @@ class Service:
             raise
         finally:
             self._loaded.set()
-        how = ", ".join(f"{word(name)}s in {tower['precision']}" for name, tower in self.towers.items())
+        how = ", ".join(f"{word(name)} in {tower['precision']}" for name, tower in self.towers.items())
         reason = f"{self.execution.device}, {self.execution.cpu_threads} threads, {how}"
         if self.state == "loading":
             self._to("ready", f"after {time.monotonic() - started:.1f} s ({reason})")
@@ -126,7 +135,7 @@ class Service:
         embedder = self._embedder
         if embedder is None or self.state not in ("ready", "unhealthy"):
             return
-        batchers = [lane.batcher for lane in embedder.lanes.values()]
+        batchers = [queue.batcher for queue in embedder.queues.values()]
         if any(batcher.longest_run > self.settings.stall_seconds for batcher in batchers):
             self._to("failed", f"a batch has been running for more than {self.settings.stall_seconds:g} s")
         elif any(batcher.failures_in_row >= FAILURES_UNTIL_UNHEALTHY for batcher in batchers):
@@ -157,7 +166,7 @@ class Service:
             settings.model_folder,
             self.execution,
             work(settings),
-            Limits(settings.max_picture_bytes, settings.max_picture_pixels),
+            limits(settings),
             self.metrics,
             manifest=self.manifest,
             verify_checksums=settings.verify_checksums,
@@ -187,12 +196,30 @@ def work(settings: Settings) -> Work:
     )
 
 
+def limits(settings: Settings) -> Limits:
+    """What a single item may cost, from the settings."""
+    return Limits(
+        settings.max_picture_bytes,
+        settings.max_picture_pixels,
+        VideoLimits(
+            bytes=settings.max_video_bytes,
+            packets=settings.max_video_packets,
+            pixels=settings.max_video_pixels,
+            decoded=settings.max_video_decoded_frames,
+            frames=settings.max_video_frames,
+            seconds=settings.max_video_decode_seconds,
+            memory=settings.max_video_memory_bytes,
+        ),
+    )
+
+
 def rules(settings: Settings) -> Rules:
     """What may be fetched by URL, from the settings."""
     return Rules(
         hosts=listed(settings.fetch_hosts),
         networks=tuple(map(ipaddress.ip_network, listed(settings.fetch_networks))),
         size=settings.max_picture_bytes,
+        video_size=settings.max_video_bytes,
         together=settings.max_body_bytes,
         seconds=settings.fetch_seconds,
         redirects=settings.fetch_redirects,

@@ -2,7 +2,7 @@
 
 * OpenAI: a text, a list of texts, the token ids of one text or of several. Its own client asks for base64.
 * vLLM: `messages`, one conversation or a list of them, one vector each; truncation; answers in bytes.
-* SGLang: a list of `{"text"}` and `{"image"}` objects, one vector each.
+* SGLang: a list of `{"text"}` and `{"image"}` objects, one vector each, both keys of one together.
 * infinity: `modality` says what strings are. nvclip: a picture's data URI among the texts is a picture.
 """
 
@@ -17,13 +17,13 @@ from typing import Any, Literal, cast
 import numpy as np
 from fastapi import Response
 
+from multi2vec.engine.items import Item
 from multi2vec.engine.rows import Vectors
 from multi2vec.engine.wanted import Embedded, Wanted
 from multi2vec.manifest import Manifest
 from multi2vec.serve import answers, examples, items, models, roles
 from multi2vec.serve.dialect import Dialect, Endpoint, Get, Post
 from multi2vec.serve.errors import BadRequest, under
-from multi2vec.serve.items import Item
 from multi2vec.serve.service import Service
 from multi2vec.serve.wishes import Wishes, wanted
 
@@ -52,8 +52,8 @@ RATE_LIMITS = {
     for what, value in (("limit", "10000000"), ("remaining", "10000000"), ("reset", "1ms"))
 }
 
-# What an object among the inputs may hold.
-OBJECTS = {"text": "text", "image": "image", "video": "video"}
+# What an object among the inputs may hold, in the order in which models of texts and pictures want to see it.
+OBJECTS = ("video", "image", "text")
 
 
 class EmbeddingsRequest(Wishes):
@@ -77,7 +77,7 @@ class EmbeddingsRequest(Wishes):
 def endpoints(service: Service) -> tuple[Endpoint, ...]:
     """`/v1/embeddings` and `/embeddings`, `/v1/models` and `/models`, `/health`."""
     tag = service.manifest.tag
-    model = describe(service.manifest, int(time.time()))
+    model = describe(service.manifest, service.modalities, int(time.time()))
 
     async def embeddings(asked: EmbeddingsRequest) -> Response:
         inputs = parse(asked, service.manifest)
@@ -98,7 +98,7 @@ def endpoints(service: Service) -> tuple[Endpoint, ...]:
 DIALECT = Dialect("openai", endpoints, answers.openai_error)
 
 
-def describe(manifest: Manifest, since: int) -> dict[str, Any]:
+def describe(manifest: Manifest, modalities: Sequence[str], since: int) -> dict[str, Any]:
     """The model in the list of models; `since` in seconds of Unix time."""
     return {
         "id": manifest.tag,
@@ -108,7 +108,7 @@ def describe(manifest: Manifest, since: int) -> dict[str, Any]:
         "root": models.known_names(manifest)[-1],
         "max_model_len": models.longest_text(manifest),
         "dimensions": manifest.dimensions,
-        "modalities": manifest.modalities,
+        "modalities": modalities,
         "fingerprint": manifest.fingerprint,
     }
 
@@ -172,7 +172,7 @@ def _item(given: Any, modality: str | None, manifest: Manifest, where: str) -> I
             raise BadRequest(f"{where} is an empty string; a text has at least one character")
         if modality in (None, "text"):
             return items.text(given) if modality else items.string(given, manifest)
-        return items.picture(given) if modality == "image" else Item(modality, given)
+        return items.FILES[modality](given) if modality in items.FILES else Item(modality, given)
     if isinstance(given, list) and given:
         return items.text(given) if items.are_ids(given) else items.conversation(given, manifest, where)
     if isinstance(given, dict):
@@ -190,9 +190,11 @@ def _object(given: Mapping[str, Any], manifest: Manifest, where: str) -> Item:
         return items.parts(given["content"], manifest, f"{where}.content")
     contents = {key: value for key in OBJECTS if (value := given.get(key)) is not None}
     if not contents or not all(isinstance(value, str) for value in contents.values()):
-        raise BadRequest(f"{where} has {', '.join(given) or 'nothing'}; it has a text or an image, as a string")
+        raise BadRequest(
+            f"{where} has {', '.join(given) or 'nothing'}; it has a text, an image or a video, as a string"
+        )
     return items.together(
-        [items.picture(value) if key == "image" else Item(OBJECTS[key], value) for key, value in contents.items()],
+        [items.FILES[key](value) if key in items.FILES else items.text(value) for key, value in contents.items()],
         manifest,
     )
 
