@@ -33,7 +33,7 @@ SMALL_TEXT = {
     "head_dim": 16,
     "layer_types": [NEAR, FULL, NEAR, FULL],
     "per_layer_config": {place: {"head_dim": 32, "num_key_value_heads": 1} for place in (1, 3)},
-    "max_position_embeddings": 512,
+    "max_position_embeddings": 262144,
     "sliding_window": 8,
     "hidden_size_per_layer_input": 32,
     "embedding_dim": 48,
@@ -59,16 +59,18 @@ SMALL_AUDIO = {
 MARKS = {
     "boi_token": "<|image>",
     "image_token": "<|image|>",
+    "video_token": "<|video|>",
     "eoi_token": "<image|>",
     "boa_token": "<|audio>",
     "audio_token": "<|audio|>",
     "eoa_token": "<audio|>",
 }
+# Those that people ask for most. The published file has them under more names, and some more tasks.
 PROMPTS = {
-    "query": "task: search result | query: ",
-    "document": "title: none | text: ",
     "Classification": "task: classification | query: ",
     "STS": "task: sentence similarity | query: ",
+    "document": "title: none | text: ",
+    "query": "task: search result | query: ",
 }
 # Prompts first, then what an item has in its order and nothing in between; a text with placeholders of its own says
 # where its pictures are.
@@ -106,7 +108,6 @@ def embeddinggemma2(
         text_config={"vocab_size": len(processor.tokenizer), **text},
         vision_config=vision,
         audio_config=SMALL_AUDIO,
-        video_token_id=processor.video_token_id,
         eoa_token_index=numbers.pop("eoa_token_id"),
         **numbers,
     )
@@ -116,6 +117,8 @@ def embeddinggemma2(
         model.to(torch.bfloat16).save_pretrained(plain)
         processor.save_pretrained(plain)
         _as_pipeline(plain, folder)
+    # Older versions of the library kept a picture processor in the file that this writes; here it is about sound.
+    processor.feature_extractor.save_pretrained(folder)
     return folder
 
 

@@ -15,6 +15,7 @@ from tests.checkpoints import (
     catalogue_layouts,
     chinese_clip_layouts,
     clip_layouts,
+    embeddinggemma2_layouts,
     jina_v3_layouts,
     mobileclip_layouts,
     qwen2_vl_layouts,
@@ -120,6 +121,7 @@ TEXTS_ONLY = {"text": ("input_ids",)}
 QWEN_VL = ("model.layers.1.self_attn.q_proj.weight", "visual.blocks.0.attn.qkv.bias", "visual.merger.mlp.2.weight")
 IN_A_ROW = ("input_ids", "index", "position_ids")
 OF_PICTURES = tuple(f"picture {number} {name}" for number in (1, 2, 3) for name in ("pixels", "position_ids"))
+WITHOUT_POSITIONS = IN_A_ROW[:2]
 FUSED = {"text": IN_A_ROW, "image": (*IN_A_ROW, *OF_PICTURES[:2]), "fused": (*IN_A_ROW, *OF_PICTURES)}
 
 LAYOUTS: dict[str, Layout] = {
@@ -313,6 +315,23 @@ LAYOUTS: dict[str, Layout] = {
         {"pytorch_model.bin": QWEN_VL},
         inputs={**FUSED, "text": FUSED["image"]},
         calls={"model.": "language_model."},
+        towers=("vision", "language"),
+    ),
+    "EmbeddingGemma 2": Layout(
+        "embeddinggemma-2",
+        embeddinggemma2_layouts.embeddinggemma2,
+        {
+            "model.safetensors": (
+                "language_model.layers.1.self_attn.q_proj.weight",
+                "language_model.layers.0.layer_scalar",
+                "language_model.embedding_projection.weight",
+                "vision_tower.encoder.layers.1.mlp.down_proj.linear.weight",
+                "vision_tower.patch_embedder.position_embedding_table",
+                "embed_vision.embedding_projection.weight",
+            )
+        },
+        {"model.safetensors": ("audio_tower.more.weight",)},
+        inputs={"text": WITHOUT_POSITIONS, "image": (*WITHOUT_POSITIONS, *OF_PICTURES[:2]), "fused": (*WITHOUT_POSITIONS, *OF_PICTURES)},
         towers=("vision", "language"),
     ),
     "text of Qwen3": Layout("qwen3-embedding-0.6b", text_layouts.qwen3_embedding, DECODER, inputs=TEXTS_ONLY),

@@ -13,11 +13,11 @@ from typing import Any
 from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers import EmbeddingGemma2Config, EmbeddingGemma2Model
 
-from multi2vec.convert import weights
+from multi2vec.convert import sixteen_bits, weights
 from multi2vec.convert.errors import SourceError
 from multi2vec.convert.parts import attention, processors
 from multi2vec.convert.parts import sentence_pipelines as pipelines
-from multi2vec.engine.preparers.layouts.gemma_patches import GemmaRule
+from multi2vec.layouts import GemmaLayout
 
 # What the names of tensors for sound begin with.
 LEFT_OUT = ("audio_tower.", "embed_audio.")
@@ -37,9 +37,10 @@ class SeeingModel(EmbeddingGemma2Model):  # type: ignore[no-untyped-call]
 
 
 def load(folder: Path) -> Any:
-    """The model in float32 with exactly the checkpoint's weights, those for sound aside. Raises `SourceError`."""
+    """The model with exactly the checkpoint's weights, those for sound aside, in the precision that they are stored in.
+    Raises `SourceError`."""
     weights.check_model_type(folder, "embedding_gemma2")
-    model = weights.load_proved(SeeingModel, folder)
+    model = weights.load_proved(SeeingModel, folder, dtype=sixteen_bits.stored_dtype(folder))
     if model.vision_tower is None:
         raise SourceError(f"{folder} has no tower for pictures")
     attention.use(model)
@@ -58,7 +59,7 @@ def check_pipeline(folder: Path) -> None:
         raise SourceError(f"{found[1].folder} does not take the mean over all tokens, which is not supported")
 
 
-def rule(processor: Any, model: Any) -> GemmaRule:
+def layout(processor: Any, model: Any) -> GemmaLayout:
     """How pictures are cut, from the library's picture processor. Raises `SourceError` for settings that the engine
     does not know, or that the model was not made for."""
     if missing := [name for name in ("do_resize", "do_rescale", "do_convert_rgb") if not getattr(processor, name)]:
@@ -73,17 +74,24 @@ def rule(processor: Any, model: Any) -> GemmaRule:
             f"processor and model do not fit: patches of {found[0]} pixels, {found[1]} to a token's side, "
             f"but {config.patch_size} and {config.pooling_kernel_size}"
         )
-    return GemmaRule(edge=found[0], pooled=found[1], most=processor.max_soft_tokens)
+    return GemmaLayout(edge=found[0], pooled=found[1], most=processor.max_soft_tokens)
 
 
-def marks(tokenizer: Any, model: Any) -> tuple[int, int, int]:
-    """The ids of the tokens before a picture, for each of its rows, and after it. Raises `SourceError` when tokenizer
-    and model do not mean the same."""
+def marks(tokenizer: Any, model: Any) -> tuple[str, str, str]:
+    """The tokens before a picture, for each of its rows, and after it. Raises `SourceError` when tokenizer and model do
+    not mean the same."""
     config = model.config
-    found = tuple(
-        tokenizer.convert_tokens_to_ids(token)
-        for token in (tokenizer.boi_token, tokenizer.image_token, tokenizer.eoi_token)
-    )
-    if found != (config.boi_token_id, config.image_token_id, config.eoi_token_id):
-        raise SourceError(f"tokenizer and model do not fit: the tokens around pictures are {found} in one of them only")
+    found = tokenizer.boi_token, tokenizer.image_token, tokenizer.eoi_token
+    numbers = tuple(tokenizer.convert_tokens_to_ids(token) for token in found)
+    if numbers != (config.boi_token_id, config.image_token_id, config.eoi_token_id):
+        raise SourceError(f"tokenizer and model do not fit: {', '.join(found)} are {numbers} in one of them only")
     return found
+
+
+def frame(tokenizer: Any) -> str:
+    """The template of an item without a prompt. Raises `SourceError` for a tokenizer that does not put a token of its
+    own at either end."""
+    ends = tokenizer.bos_token_id, tokenizer.eos_token_id
+    if tuple(tokenizer("")["input_ids"]) != ends:
+        raise SourceError("the tokenizer does not put <bos> before and <eos> after a text, which is not supported")
+    return f"{tokenizer.bos_token}{{text}}{tokenizer.eos_token}"
