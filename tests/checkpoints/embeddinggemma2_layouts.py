@@ -46,6 +46,7 @@ SMALL_VISION = {
     "num_key_value_heads": 4,
     "head_dim": 16,
     "position_embedding_size": 1024,
+    "pooling_kernel_size": 2,
 }
 SMALL_AUDIO = {
     "hidden_size": 32,
@@ -99,10 +100,10 @@ def embeddinggemma2(
     most: int = 70,
     gain: float = GAIN,
 ) -> Path:
-    """An EmbeddingGemma 2 with weights in bfloat16; the defaults make a small one, whose pictures have 70 tokens at
-    most and whose attention looks 8 tokens far."""
+    """An EmbeddingGemma 2 with weights in bfloat16; the defaults make a small one, whose pictures have 70 tokens of 2 × 2
+    patches at most and whose attention looks 8 tokens far."""
     torch.manual_seed(0)
-    processor = _processor(most)
+    processor = _processor(most, (vision or SMALL_VISION)["pooling_kernel_size"])
     numbers = {f"{name}_id": processor.tokenizer.convert_tokens_to_ids(token) for name, token in MARKS.items()}
     config = EmbeddingGemma2Config(
         text_config={"vocab_size": len(processor.tokenizer), **text},
@@ -125,7 +126,7 @@ def embeddinggemma2(
 def embeddinggemma_2(folder: Path) -> Path:
     """A model of the published one's size (439 million parameters without sound, for which it has a small tower)."""
     text = {"vocab_size": 262_144, "num_hidden_layers": 24, "hidden_size": 512}
-    vision = {"hidden_size": 768, "num_hidden_layers": 16}
+    vision = {"hidden_size": 768, "num_hidden_layers": 16, "pooling_kernel_size": 3}
     return embeddinggemma2(folder, text=text, vision=vision, most=280, gain=DEEP_GAIN)
 
 
@@ -143,11 +144,11 @@ def _enliven(model: Any) -> None:
         layer.layer_scalar.fill_(0.9)
 
 
-def _processor(most: int) -> Any:
+def _processor(most: int, pooled: int) -> Any:
     """The library's processor, with pictures by PIL."""
     return EmbeddingGemma2Processor(
         feature_extractor=Gemma4AudioFeatureExtractor(),
-        image_processor=Gemma4ImageProcessorPil(max_soft_tokens=most),
+        image_processor=Gemma4ImageProcessorPil(max_soft_tokens=most, pooling_kernel_size=pooled),
         tokenizer=gemma4_tokenizer(),
         video_processor=EmbeddingGemma2VideoProcessor(max_soft_tokens=140),
         chat_template=TEMPLATE,
