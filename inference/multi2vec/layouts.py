@@ -33,13 +33,15 @@ class PatchLayout:
     `merge` × `merge` become one row.
 
     The vision tower takes the patches' pixels and places. `frames`: 2 for a tower that takes pairs of frames, a
-    picture being its own second one; 1 where the tower repeats it.
+    picture being its own second one; 1 where the tower repeats it. `table`: the side of the tower's square table of
+    places, for a tower that is told between which of its entries a patch lies.
     """
 
     patch: int
     merge: int
     resizes: tuple[Resize, ...]
     frames: int = 1
+    table: int | None = None
 
 
 @dataclass(frozen=True)
