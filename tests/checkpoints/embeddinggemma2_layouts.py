@@ -100,8 +100,8 @@ def embeddinggemma2(
     most: int = 70,
     gain: float = GAIN,
 ) -> Path:
-    """An EmbeddingGemma 2 with weights in bfloat16; the defaults make a small one, whose pictures have 70 tokens of 2 × 2
-    patches at most and whose attention looks 8 tokens far."""
+    """An EmbeddingGemma 2 with weights in bfloat16; the defaults make a small one, whose pictures have 70 tokens at
+    most, of 2 × 2 patches, and whose attention looks 8 tokens far."""
     torch.manual_seed(0)
     processor = _processor(most, (vision or SMALL_VISION)["pooling_kernel_size"])
     numbers = {f"{name}_id": processor.tokenizer.convert_tokens_to_ids(token) for name, token in MARKS.items()}

@@ -121,7 +121,6 @@ TEXTS_ONLY = {"text": ("input_ids",)}
 QWEN_VL = ("model.layers.1.self_attn.q_proj.weight", "visual.blocks.0.attn.qkv.bias", "visual.merger.mlp.2.weight")
 IN_A_ROW = ("input_ids", "index", "position_ids")
 OF_PICTURES = tuple(f"picture {number} {name}" for number in (1, 2, 3) for name in ("pixels", "position_ids"))
-WITHOUT_POSITIONS = IN_A_ROW[:2]
 FUSED = {"text": IN_A_ROW, "image": (*IN_A_ROW, *OF_PICTURES[:2]), "fused": (*IN_A_ROW, *OF_PICTURES)}
 
 LAYOUTS: dict[str, Layout] = {
@@ -331,7 +330,7 @@ LAYOUTS: dict[str, Layout] = {
             )
         },
         {"model.safetensors": ("audio_tower.more.weight",)},
-        inputs={"text": WITHOUT_POSITIONS, "image": (*WITHOUT_POSITIONS, *OF_PICTURES[:2]), "fused": (*WITHOUT_POSITIONS, *OF_PICTURES)},
+        inputs={name: tuple(each for each in names if each != "position_ids") for name, names in FUSED.items()},
         towers=("vision", "language"),
     ),
     "text of Qwen3": Layout("qwen3-embedding-0.6b", text_layouts.qwen3_embedding, DECODER, inputs=TEXTS_ONLY),

@@ -8,9 +8,11 @@ from PIL import Image
 from transformers import Gemma4ImageProcessorPil
 from transformers.models.gemma4.image_processing_pil_gemma4 import get_aspect_ratio_preserving_size
 
-from multi2vec.engine.preparers.layouts.gemma_patches import GemmaRule, Patches, cut, fitted, positions
+from multi2vec.engine.preparers.layouts import Laid, lay_out
+from multi2vec.engine.preparers.layouts.gemma_patches import fitted, places
+from multi2vec.layouts import GemmaLayout
 
-RULE = GemmaRule()
+LAYOUT = GemmaLayout(edge=16, pooled=3, most=280)
 # By (width, height): what it becomes, its patches and its tokens.
 SIZES = {
     (1, 1): ((768, 768), 2304, 256),
@@ -36,63 +38,59 @@ def noise(width: int, height: int) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def original(picture: Image.Image, rule: GemmaRule) -> Patches:
-    """What the library makes of a picture, without the rows that fill it up."""
+def cut(picture: Image.Image, layout: GemmaLayout = LAYOUT) -> Laid:
+    return lay_out(picture, layout, Image.Resampling.BICUBIC)
+
+
+def check_original(picture: Image.Image, layout: GemmaLayout) -> None:
+    """What the library makes of a picture, without the rows that fill it up, is the same."""
     processor = Gemma4ImageProcessorPil(
-        patch_size=rule.edge, pooling_kernel_size=rule.pooled, max_soft_tokens=rule.most
+        patch_size=layout.edge, pooling_kernel_size=layout.pooled, max_soft_tokens=layout.most
     )
-    made = processor(picture, do_rescale=False)
-    places = np.asarray(made["image_position_ids"][0])
-    real = places[:, 0] >= 0
-    columns, rows = (places.max(axis=0) + 1) // rule.pooled
-    assert made["num_soft_tokens_per_image"] == [rows * columns]
-    return Patches(np.asarray(made["pixel_values"][0])[real], places[real], (int(rows), int(columns)))
+    expected, made = processor(picture, do_rescale=False), cut(picture, layout)
+    where = np.asarray(expected["image_position_ids"][0])
+    real = where[:, 0] >= 0
+    assert expected["num_soft_tokens_per_image"] == [made.rows]
+    assert np.array_equal(made.arrays["pixels"], np.asarray(expected["pixel_values"][0])[real])
+    assert np.array_equal(made.arrays["position_ids"], where[real])
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_sizes(size: tuple[int, int]) -> None:
     whole, patches, tokens = SIZES[size]
-    assert fitted(size, RULE) == whole
-    made = cut(noise(*size), RULE)
-    assert (len(made.pixels), made.rows) == (patches, tokens)
-    assert made.grid == (whole[1] // RULE.side, whole[0] // RULE.side)
+    assert fitted(size, LAYOUT) == whole
+    made = cut(noise(*size))
+    assert (len(made.arrays["pixels"]), made.size, made.rows) == (patches, patches, tokens)
+    assert (made.arrays["pixels"].dtype, made.arrays["position_ids"].dtype) == (np.uint8, np.int64)
+    # Tokens are counted along a line, whatever stands in them.
+    assert made.grid is None
 
 
 @pytest.mark.parametrize("most", [70, 140, 280, 560, 1120])
 def test_every_size_is_the_originals(most: int) -> None:
-    rule = GemmaRule(most=most)
+    layout = GemmaLayout(16, 3, most)
     generator = np.random.default_rng(most)
     for width, height in (np.exp(generator.uniform(0, 9, (2000, 2)))).astype(int).tolist():
-        expected = get_aspect_ratio_preserving_size(height, width, rule.edge, most * rule.pooled**2, rule.pooled)
-        assert fitted((width, height), rule) == expected[::-1]
+        expected = get_aspect_ratio_preserving_size(height, width, layout.edge, most * layout.pooled**2, layout.pooled)
+        assert fitted((width, height), layout) == expected[::-1]
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_patches_are_the_originals(size: tuple[int, int]) -> None:
-    picture = noise(*size)
-    made, expected = cut(picture, RULE), original(picture, RULE)
-    assert made.pixels.dtype == np.uint8
-    assert made.position_ids.dtype == np.int64
-    assert np.array_equal(made.pixels, expected.pixels)
-    assert np.array_equal(made.position_ids, expected.position_ids)
-    assert made.grid == expected.grid
+    check_original(noise(*size), LAYOUT)
 
 
-@pytest.mark.parametrize("rule", [GemmaRule(most=70), GemmaRule(most=140), GemmaRule(edge=8, pooled=2, most=70)])
-def test_patches_of_other_rules_are_the_originals(rule: GemmaRule) -> None:
-    picture = noise(301, 207)
-    made, expected = cut(picture, rule), original(picture, rule)
-    assert np.array_equal(made.pixels, expected.pixels)
-    assert np.array_equal(made.position_ids, expected.position_ids)
-    assert made.grid == expected.grid
+@pytest.mark.parametrize("layout", [GemmaLayout(16, 3, 70), GemmaLayout(16, 3, 140), GemmaLayout(8, 2, 70)])
+def test_patches_of_other_layouts_are_the_originals(layout: GemmaLayout) -> None:
+    check_original(noise(301, 207), layout)
 
 
 def test_a_picture_that_fits_already_is_not_changed() -> None:
     picture = noise(768, 768)
-    made = cut(picture, RULE)
-    assert np.array_equal(made.pixels[49].reshape(16, 16, 3), np.asarray(picture)[16:32, 16:32])
-    assert made.position_ids[49].tolist() == [1, 1]
+    arrays = cut(picture).arrays
+    assert np.array_equal(arrays["pixels"][49].reshape(16, 16, 3), np.asarray(picture)[16:32, 16:32])
+    assert arrays["position_ids"][49].tolist() == [1, 1]
 
 
 def test_places_go_from_left_to_right_first() -> None:
-    assert positions(2, 3).tolist() == [[0, 0], [1, 0], [2, 0], [0, 1], [1, 1], [2, 1]]
+    assert places(2, 3).tolist() == [[0, 0], [1, 0], [2, 0], [0, 1], [1, 1], [2, 1]]

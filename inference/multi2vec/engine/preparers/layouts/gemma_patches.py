@@ -8,6 +8,7 @@ roundings and the order of patches are those of `Gemma4ImageProcessorPil` of tra
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,10 @@ def lay_out(picture: Image.Image, layout: GemmaLayout, resample: Image.Resamplin
     and then from top to bottom."""
     picture = picture.resize(fitted(picture.size, layout), resample)
     columns, rows = picture.width // layout.edge, picture.height // layout.edge
-    arrays = {"pixels": patches(np.asarray(picture), layout.edge), "position_ids": places(rows, columns)}
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "pixels": patches(np.asarray(picture), layout.edge),
+        "position_ids": places(rows, columns),
+    }
     return Laid(arrays, rows * columns // layout.pooled**2, None, rows * columns)
 
 
