@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 
@@ -6,8 +7,10 @@ import pytest
 
 from multi2vec import manifest as manifests
 from multi2vec import specs
+from multi2vec.engine.preparers.layouts import LAYOUTS
+from multi2vec.layouts import GemmaLayout, Layout, PatchLayout, Resize
 from multi2vec.manifest import Manifest, ManifestError, fingerprint_of
-from tests import toy
+from tests import toy, toy_fused
 
 
 @pytest.fixture
@@ -22,6 +25,27 @@ def changed(manifest: Manifest, **keys: object) -> str:
 def test_what_was_written_is_read_back(plain: Manifest) -> None:
     assert manifests.parse(plain.to_json()) == plain
     assert plain.modalities == ("text", "image")
+
+
+PICTURES: tuple[Layout, ...] = (
+    PatchLayout(14, 2, (Resize(28, 784, 15680), Resize(28, 3136, 15680, beyond="clamp")), frames=2),
+    GemmaLayout(edge=16, pooled=3, most=280),
+)
+
+
+@pytest.mark.parametrize("layout", PICTURES)
+def test_layouts_of_pictures_are_read_back(tmp_path: Path, layout: Layout) -> None:
+    written = manifests.read(toy_fused.write(tmp_path, spec=dataclasses.replace(toy_fused.SPEC, layout=layout)))
+    assert written.spec("fused").layout == layout
+    assert manifests.parse(written.to_json()) == written
+
+
+def test_layouts_of_pictures_are_told_apart_by_the_fields_that_they_must_have() -> None:
+    kinds = {kind: dataclasses.fields(kind) for kind in LAYOUTS}
+    assert set(kinds) == {type(layout) for layout in PICTURES}
+    for one, other in itertools.permutations(kinds.values(), 2):
+        needed = {each.name for each in one if each.default is dataclasses.MISSING}
+        assert not needed <= {each.name for each in other}
 
 
 def test_keys_of_later_versions_are_ignored(plain: Manifest) -> None:

@@ -44,4 +44,23 @@ class PatchLayout:
     table: int | None = None
 
 
-Layout = PatchLayout
+@dataclass(frozen=True)
+class GemmaLayout:
+    """Gemma 4's: the picture becomes as large as `most` rows allow, larger or smaller, and patches of `edge` × `edge`
+    pixels, of which `pooled` × `pooled` become one row.
+
+    The vision tower takes the patches' pixels and places.
+    """
+
+    edge: int
+    pooled: int
+    most: int
+
+    @property
+    def side(self) -> int:
+        """How many pixels a row stands for in width and height."""
+        return self.edge * self.pooled
+
+
+# A manifest does not say which of them it has: each is told by the fields that it must have.
+Layout = PatchLayout | GemmaLayout

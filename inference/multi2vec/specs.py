@@ -215,6 +215,7 @@ class FusedSpec:
     counted for the tower: not at all (it does so itself), along a line, or with the pictures' rows and columns (M-RoPE,
     arXiv 2409.12191).
 
+    `without_prompt` is what stands around an item for which no prompt is wanted; None: the default prompt does.
     `without_text` and `without_picture` are for items that lack the one or the other: what is said then, and the side
     in pixels of a black square that is shown. `between_texts` stands between two texts beside each other; `nothing` is
     the text of an empty item.
@@ -224,12 +225,13 @@ class FusedSpec:
     vision: str
     max_length: int
     prompts: Mapping[str, Prompt]
-    default_prompt: str
+    default_prompt: str | None
     layout: Layout
     place: str
     before: str = ""
     after: str = ""
     positions: Literal["own", "line", "grid"] = "own"
+    without_prompt: Prompt | None = None
     without_text: Prompt | None = None
     without_picture: int | None = None
     between_texts: str = "\n"

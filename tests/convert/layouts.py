@@ -15,6 +15,7 @@ from tests.checkpoints import (
     catalogue_layouts,
     chinese_clip_layouts,
     clip_layouts,
+    embeddinggemma2_layouts,
     jina_v3_layouts,
     mobileclip_layouts,
     qwen2_vl_layouts,
@@ -335,6 +336,23 @@ LAYOUTS: dict[str, Layout] = {
         {"model.safetensors": ("lm_head.weight",)},
         inputs=WITH_PLACES,
         calls={"model.": ""},
+        towers=("vision", "language"),
+    ),
+    "EmbeddingGemma 2": Layout(
+        "embeddinggemma-2",
+        embeddinggemma2_layouts.embeddinggemma2,
+        {
+            "model.safetensors": (
+                "language_model.layers.1.self_attn.q_proj.weight",
+                "language_model.layers.0.layer_scalar",
+                "language_model.embedding_projection.weight",
+                "vision_tower.encoder.layers.1.mlp.down_proj.linear.weight",
+                "vision_tower.patch_embedder.position_embedding_table",
+                "embed_vision.embedding_projection.weight",
+            )
+        },
+        {"model.safetensors": ("audio_tower.more.weight",)},
+        inputs={name: tuple(each for each in names if each != "position_ids") for name, names in FUSED.items()},
         towers=("vision", "language"),
     ),
     "text of Qwen3": Layout("qwen3-embedding-0.6b", text_layouts.qwen3_embedding, DECODER, inputs=TEXTS_ONLY),

@@ -74,7 +74,7 @@ class FusedPreparer:
         self._tokenizer.encode_special_tokens = True
         added = self._tokenizer.get_added_tokens_decoder()
         self._special = {token.content: number for number, token in added.items() if token.special}
-        every = [*spec.prompts.values(), *([spec.without_text] if spec.without_text else [])]
+        every = [*spec.prompts.values(), *filter(None, [spec.without_prompt, spec.without_text])]
         self._elements = {prompt.template: templates.parse(prompt.template, self._special) for prompt in every}
         self._place = self._special[spec.place]
         self._around = tuple(templates.parse(text, self._special) for text in (spec.before, spec.after))
@@ -147,7 +147,9 @@ class FusedPreparer:
 
     def _prompt(self, item: Fused, wanted: Wanted) -> Prompt:
         spec = self._spec
-        found = prompts.chosen(spec.prompts, spec.default_prompt, replace(wanted, prompt=wanted.prompt or None))
+        if spec.without_prompt is None and not wanted.prompt:
+            wanted = replace(wanted, prompt=None)
+        found = prompts.chosen(spec.prompts, spec.default_prompt, wanted) or spec.without_prompt
         assert found is not None
         has_text = any(piece.modality == "text" for piece in item)
         return found if has_text or spec.without_text is None or not item else spec.without_text
