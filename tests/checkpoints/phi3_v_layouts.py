@@ -1,4 +1,4 @@
-"""Phi-3-V as `TIGER-Lab/VLM2Vec-Full` lays it out: the authors' names of tensors in two files, and Llama's tokenizer."""
+"""Phi-3-V as `TIGER-Lab/VLM2Vec-Full` lays it out: its authors' names of tensors in two files, Llama's tokenizer."""
 
 from __future__ import annotations
 
@@ -145,8 +145,8 @@ def _save(folder: Path, state: Mapping[str, torch.Tensor]) -> None:
 
 
 def phi3_tokenizer() -> PreTrainedTokenizerFast:
-    """A small one of Llama's kind, as its file has it since transformers 4.31: a mark before every text, even before one
-    that begins with a space, `<s>` in front and nothing behind."""
+    """A small one of Llama's kind: it puts a mark before every text, even before one that begins with a space, `<s>` in
+    front and nothing behind."""
     trained = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     trained.pre_tokenizer = pre_tokenizers.Metaspace(split=False)
     specials = ["<unk>", "<s>", "</s>", *(f"<0x{number:02X}>" for number in range(256))]

@@ -114,14 +114,15 @@ class ShortRope(torch.nn.Module):
 
 
 class Language(torch.nn.Module):
-    """int64 (items, length) token ids and mask, float32 (rows + 1, dimensions) pictures' rows behind a row of zeros, and
+    """int64 (items, length) token ids and mask, float32 (rows + 1, dimensions) pictures' rows behind a row of zeros,
     int64 (items, length) numbers of the row that stands for a token (0: none), to float32 (items, dimensions): the last
     token's state after the last norm, of any length."""
 
     def __init__(self, model: Phi3V) -> None:
         super().__init__()
-        attention.use(model.text)
-        self.text: Any = model.text
+        text: Any = model.text
+        attention.use(text)
+        self.text = text
         self.text.rotary_emb = ShortRope(self.text.config)
 
     def forward(
