@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -127,19 +127,19 @@ def hd_transform(picture: Image.Image, crops: int) -> Array:
 def row_count(pixels: Array) -> int:
     """How many rows there are of so many pixels."""
     tall, wide = pixels.shape[0] // SIDE, pixels.shape[1] // SIDE
-    return (tall * wide + 1) * 144 + 1 + (tall + 1) * 12
+    return int((tall * wide + 1) * 144 + 1 + (tall + 1) * 12)
 
 
 class Clip(CLIPVisionModel):  # type: ignore[no-untyped-call]
     """Without a word about the other half."""
 
-    _keys_to_ignore_on_load_unexpected: ClassVar = [r".*"]
+    _keys_to_ignore_on_load_unexpected = [r".*"]  # noqa: RUF012
 
 
 class Text(Phi3Model):  # type: ignore[no-untyped-call]
     """The same."""
 
-    _keys_to_ignore_on_load_unexpected: ClassVar = [r".*"]
+    _keys_to_ignore_on_load_unexpected = [r".*"]  # noqa: RUF012
 
 
 def load(folder: Path, crops: int) -> Original:
