@@ -14,6 +14,8 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from transformers import LlamaTokenizer
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from multi2vec.convert import sixteen_bits, tracing
@@ -24,6 +26,7 @@ from multi2vec.convert.parts.phi3_v_reference import Original
 from multi2vec.engine.preparers.layouts import hd
 from multi2vec.specs import OutputSpec, TensorSpec
 from tests.checkpoints.phi3_v_layouts import phi3_v as write
+from tests.convert.phi3_v_prompts import PROMPTS, Pieces
 
 SIZE = 64
 LAST = "model-00002-of-00002.safetensors"
@@ -158,14 +161,27 @@ def test_an_item_in_a_batch_has_the_vector_that_it_has_alone(original: Original,
     assert together == pytest.approx(alone, abs=2e-5)
 
 
-def test_each_piece_around_a_picture_has_a_beginning_of_its_own(original: Original) -> None:
-    """`<s>`, a picture, `<s>`, a text with its space and a mark before it."""
-    ids = original.inputs("<|image_1|> a <|image_2|>", [noise(30, 2000), noise(2000, 30)]).ids.tolist()
-    mark, letter = original.tokenizer.convert_tokens_to_ids(["▁", "▁a"])
-    assert ids[0] == ids[782] == ids[-1] == 1
-    assert ids[1:782] == [-1] * 781
-    assert ids[783:786] == [mark, letter, mark]
-    assert ids[786:-1] == [-2] * 745
+@pytest.mark.parametrize(("text", "pieces"), PROMPTS.items())
+def test_each_piece_around_a_picture_is_tokenised_alone(
+    folder: Path, original: Original, text: str, pieces: Pieces
+) -> None:
+    """The tokenizer's file says what a server will make of it: a mark before each piece, before its space too."""
+    served = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    pictures = [noise(640, 480), noise(2000, 30)][: sum(isinstance(piece, int) for piece in pieces)]
+    expected: list[int] = []
+    for piece in pieces:
+        if isinstance(piece, str):
+            expected += [1, *served.encode(piece, add_special_tokens=False).ids]
+        else:
+            expected += [-piece] * (757, 745)[piece - 1]
+    assert original.inputs(text, pictures).ids.tolist() == expected
+
+
+def test_a_space_at_the_beginning_has_a_mark_before_it(folder: Path) -> None:
+    """So it does in the file, but not in Llama's tokenizer as transformers 5 builds it out of the same vocabulary."""
+    served = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    assert served.encode(" a").tokens == ["<s>", "▁", "▁a"]
+    assert LlamaTokenizer.from_pretrained(folder).tokenize(" a") == ["▁a"]
 
 
 @pytest.mark.parametrize("length", [1, 4096])
