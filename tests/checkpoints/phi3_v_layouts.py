@@ -32,6 +32,16 @@ ADDED = (
     "<|user|>",
 )
 
+PROCESSOR = {
+    "auto_map": {"AutoProcessor": "processing_phi3_v.Phi3VProcessor"},
+    "image_processor_type": "Phi3VImageProcessor",
+    "processor_class": "Phi3VProcessor",
+    "num_crops": 4,
+    "num_img_tokens": 144,
+    "image_mean": [0.48145466, 0.4578275, 0.40821073],
+    "image_std": [0.26862954, 0.26130258, 0.27577711],
+}
+
 
 def phi3_v(
     folder: Path,
@@ -53,17 +63,6 @@ def phi3_v(
     state = {name: tensor.to(dtype).contiguous() for name, tensor in tensors(config, vision, gain).items()}
     _save(folder, state)
     return folder
-
-
-PROCESSOR = {
-    "auto_map": {"AutoProcessor": "processing_phi3_v.Phi3VProcessor"},
-    "image_processor_type": "Phi3VImageProcessor",
-    "processor_class": "Phi3VProcessor",
-    "num_crops": 4,
-    "num_img_tokens": 144,
-    "image_mean": [0.48145466, 0.4578275, 0.40821073],
-    "image_std": [0.26862954, 0.26130258, 0.27577711],
-}
 
 
 def configuration(tokenizer: Any, text: Mapping[str, int]) -> dict[str, Any]:
