@@ -17,7 +17,7 @@ import pytest
 import multi2vec
 from multi2vec import Embedded, Model, Wanted
 from multi2vec.engine.encoder import Encoder
-from tests import toy
+from tests import toy, toy_fused
 
 
 @pytest.fixture
@@ -194,3 +194,16 @@ def test_errors_are_imported_without_openvino() -> None:
     code = "import sys; from multi2vec import BadInput, Wanted, ManifestError; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"numpy", "openvino", "asyncio"} & set(modules)
+
+
+def test_texts_and_pictures_in_one_item(tmp_path: Path) -> None:
+    picture = toy.picture(1, (16, 8))
+    picture.save(tmp_path / "cat.png")
+    with multi2vec.open_model(toy_fused.write(tmp_path / "model"), precision="f32") as model:
+        given = [[{"picture": tmp_path / "cat.png"}, {"text": "a cat"}], [{"text": "a cat", "picture": picture}]]
+        found = np.asarray(model.embed(fused=given).rows)
+        assert found == pytest.approx(
+            np.array([toy_fused.vector(picture, "a cat"), toy_fused.vector("a cat", picture)]), abs=1e-5
+        )
+        with pytest.raises(TypeError, match="a fused item has a part 'sound'; its parts can be text, picture, video"):
+            model.embed(fused=[[{"sound": b""}]])

@@ -49,7 +49,7 @@ def test_keys_with_defaults_may_be_missing(plain: Manifest) -> None:
         ({"precision": "int3"}, "precision is 'int3'; it can be 'fp32', 'fp16', 'int8', 'int4'"),
         ({"towers": {}}, "names the tower 'text', which it does not describe"),
         ({"inputs": {}}, "describes no inputs"),
-        ({"inputs": {"smell": {"tower": "text"}}}, "inputs of the modality 'smell'; known are text, image"),
+        ({"inputs": {"smell": {"tower": "text"}}}, "inputs of the kind 'smell'; known are text, image, fused"),
         ({"inputs": {"text": {"tower": "text"}}}, "text has no 'max_length'"),
         ({"files": {}}, "without a checksum"),
         (

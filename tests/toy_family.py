@@ -32,7 +32,7 @@ from multi2vec.engine.rows import Array, Row, Sparse
 from multi2vec.engine.wanted import Wanted
 from multi2vec.engine.work import Budget, Limits
 from multi2vec.manifest import Manifest
-from multi2vec.specs import OutputSpec, Prompt, TensorSpec, TextSpec, TowerSpec
+from multi2vec.specs import Modality, OutputSpec, Prompt, TensorSpec, TextSpec, TowerSpec
 from tests import toy
 
 NAME, VIDEO = "toy", "video"
@@ -141,9 +141,23 @@ class VideoSpec:
     side: int
 
     @property
+    def vision(self) -> None:
+        """One tower does it all."""
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """Videos."""
+        return (VIDEO,)
+
+    @property
     def files(self) -> tuple[str, ...]:
         """Nothing beside the tower."""
         return ()
+
+
+def video_preparers(folder: Path, spec: VideoSpec, tower: TowerSpec, limits: Limits) -> dict[Modality, Any]:
+    """What the table of preparers has."""
+    return {VIDEO: VideoPreparer(folder, spec, tower, limits)}
 
 
 class VideoPreparer:
@@ -225,7 +239,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
     for modality, chosen in table.items():
         monkeypatch.setitem(samples.SAMPLES, modality, chosen)
     monkeypatch.setitem(specs.SPECS, VIDEO, VideoSpec)
-    monkeypatch.setitem(preparers.PREPARERS, VIDEO, Entry(VideoPreparer, Budget(8), wide=True))
+    monkeypatch.setitem(preparers.PREPARERS, VIDEO, Entry(video_preparers, Budget(8), wide=True))
     monkeypatch.setitem(families.FAMILIES, NAME, __name__)
 
 

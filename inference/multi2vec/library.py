@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,7 @@ from multi2vec.engine import loading, proof
 from multi2vec.engine.embedder import Embedder
 from multi2vec.engine.encoder import Execution, Precision
 from multi2vec.engine.errors import Closed
+from multi2vec.engine.items import Fused, Item
 from multi2vec.engine.wanted import Embedded, Wanted
 from multi2vec.engine.work import Limits
 from multi2vec.manifest import Manifest
@@ -85,21 +86,24 @@ class Model:
         texts: Sequence[str] | None = None,
         pictures: Sequence[PictureLike] | None = None,
         videos: Sequence[Any] | None = None,
+        fused: Sequence[Sequence[Mapping[str, Any]]] | None = None,
         wanted: Wanted = Wanted(),
     ) -> Embedded:
-        """Vectors of texts, of pictures or of videos; one of the three is given.
+        """Vectors of texts, of pictures, of videos, or of fused items; one of the four is given.
 
-        `Embedded.rows` is float32 (items, dimensions) for dense vectors. Raises `BadInput`, `TooLarge`, `Unsupported`,
-        `EncodeFailed` and `Closed`; `TypeError` for arguments of another kind.
+        A fused item is a list of `{"text": …}` and `{"picture": …}`, which have one vector together. `Embedded.rows` is
+        float32 (items, dimensions) for dense vectors. Raises `BadInput`, `TooLarge`, `Unsupported`, `EncodeFailed` and
+        `Closed`; `TypeError` for arguments of another kind.
         """
         arguments: dict[Modality, tuple[Sequence[Any] | None, Callable[[Any], Any]]] = {
             "text": (texts, _as_it_is),
             "image": (pictures, _file),
             "video": (videos, _file),
+            "fused": (fused, _parts),
         }
         given = [(modality, items, raw) for modality, (items, raw) in arguments.items() if items is not None]
         if len(given) != 1:
-            raise TypeError("embed() takes texts=[…] or pictures=[…] or videos=[…], and one of them at a time")
+            raise TypeError("embed() takes texts=[…], pictures=[…], videos=[…] or fused=[…], and one of them at a time")
         modality, items, raw = given[0]
         if isinstance(items, str | bytes):
             raise TypeError("embed() takes a list of items; put a single one into brackets")
@@ -158,6 +162,21 @@ def _as_it_is(item: Any) -> Any:
 def _file(item: Any) -> Any:
     """To the engine a string is base64; here it is a path."""
     return Path(item) if isinstance(item, str | os.PathLike) else item
+
+
+# What the parts of a fused item are called here.
+PARTS: dict[str, tuple[Modality, Callable[[Any], Any]]] = {
+    "text": ("text", _as_it_is),
+    "picture": ("image", _file),
+    "video": ("video", _file),
+}
+
+
+def _parts(item: Sequence[Mapping[str, Any]]) -> Fused:
+    given = [pair for part in item for pair in part.items()]
+    if unknown := [name for name, _ in given if name not in PARTS]:
+        raise TypeError(f"a fused item has a part {unknown[0]!r}; its parts can be {', '.join(PARTS)}")
+    return tuple(Item(PARTS[name][0], PARTS[name][1](content)) for name, content in given)
 
 
 async def _cancel_all() -> None:

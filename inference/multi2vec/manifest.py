@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from multi2vec.decoding import DecodeError, decode
 from multi2vec.fingerprint import fingerprint
-from multi2vec.specs import DENSE, SPECS, Modality, TowerSpec
+from multi2vec.specs import DENSE, SPECS, Modality, TowerSpec, kind_of
 
 SCHEMA = 2
 FILE_NAME = "manifest.json"
@@ -66,7 +66,7 @@ class Manifest:
     # Precision of the stored weights; the precision of the arithmetic is the server's choice.
     precision: Stored
     towers: Mapping[str, TowerSpec]
-    # By modality, as `SPECS` has them.
+    # By modality. Several may share a spec, which stands once in `manifest.json`, by its kind.
     inputs: Mapping[Modality, Any]
     # A hash of the original weights, whatever they are stored as here.
     weights: str = ""
@@ -110,7 +110,8 @@ class Manifest:
 
     def to_json(self) -> str:
         """The manifest as it stands in `manifest.json`."""
-        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+        specs = {kind_of(spec): dataclasses.asdict(spec) for spec in self.inputs.values()}
+        return json.dumps({**dataclasses.asdict(self), "inputs": specs}, indent=2, ensure_ascii=False) + "\n"
 
 
 def fingerprint_of(manifest: Manifest) -> str:
@@ -181,14 +182,15 @@ def _inputs(data: Any) -> dict[Modality, Any]:
     if not isinstance(data, dict) or not data:
         raise ManifestError(f"{FILE_NAME} describes no inputs")
     if unknown := sorted(set(data) - set(SPECS)):
-        raise ManifestError(f"{FILE_NAME} has inputs of the modality {unknown[0]!r}; known are {', '.join(SPECS)}")
-    return {modality: decode(SPECS[modality], spec, f"{FILE_NAME}: {modality}") for modality, spec in data.items()}
+        raise ManifestError(f"{FILE_NAME} has inputs of the kind {unknown[0]!r}; known are {', '.join(SPECS)}")
+    specs = [decode(SPECS[kind], spec, f"{FILE_NAME}: {kind}") for kind, spec in data.items()]
+    return {modality: spec for spec in specs for modality in spec.modalities}
 
 
 def _check(manifest: Manifest) -> None:
-    for spec in manifest.inputs.values():
-        if spec.tower not in manifest.towers:
-            raise ManifestError(f"{FILE_NAME} names the tower {spec.tower!r}, which it does not describe")
+    named_towers = [name for spec in manifest.inputs.values() for name in (spec.tower, spec.vision) if name is not None]
+    if missing := [name for name in named_towers if name not in manifest.towers]:
+        raise ManifestError(f"{FILE_NAME} names the tower {missing[0]!r}, which it does not describe")
     for name, tower in manifest.towers.items():
         for output in tower.outputs:
             if output.name == DENSE and output.dimensions != manifest.dimensions:

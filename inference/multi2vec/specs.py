@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from multi2vec.layouts import Layout
+
 DENSE = "dense"
 
-# A kind of input; `SPECS` lists those that there are.
+# A kind of input: text, image, or fused, which is texts and pictures in one item.
 Modality = str
 Kind = Literal["dense", "sparse", "tokens"]
 
@@ -19,7 +21,7 @@ Kind = Literal["dense", "sparse", "tokens"]
 @dataclass(frozen=True)
 class TensorSpec:
     """One input of a tower. `shape` uses None for a dimension that varies; the first one is the batch, or all tiles of
-    all pictures in it."""
+    all pictures in it, or the patches of one."""
 
     name: str
     dtype: Literal["u8", "i64", "f32"]
@@ -55,11 +57,19 @@ class TowerSpec:
 
 
 class Spec(Protocol):
-    """How inputs of one modality are prepared, and which tower takes them."""
+    """How inputs are prepared, and which tower takes them."""
 
     @property
     def tower(self) -> str:
-        """The tower's name."""
+        """The name of the tower that gives the vectors."""
+
+    @property
+    def vision(self) -> str | None:
+        """The name of the tower that pictures go through first, one at a time, if there is one."""
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """The kinds of input that it is about."""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -109,6 +119,15 @@ class PictureSpec:
     exif_orientation: bool = False
     # Height and width are those of a tile then.
     tiles: TileSpec | None = None
+
+    @property
+    def vision(self) -> None:
+        """One tower does it all."""
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """Pictures."""
+        return ("image",)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -167,16 +186,78 @@ class TextSpec:
     default_prompt: str | None = None
 
     @property
+    def vision(self) -> None:
+        """One tower does it all."""
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """Texts."""
+        return ("text",)
+
+    @property
     def files(self) -> tuple[str, ...]:
         """The tokenizer, and what it does not do itself."""
         return (self.tokenizer,) if self.characters is None else (self.tokenizer, self.characters)
 
 
-# The modalities, and what describes each. `image` is what pictures are called here and on the wire.
-SPECS: dict[Modality, type[Spec]] = {"text": TextSpec, "image": PictureSpec}
+@dataclass(frozen=True)
+class FusedSpec:
+    """How texts and pictures in one item, or one of them alone, become token ids with places for the pictures' rows.
+
+    The tower `vision` makes the rows of one picture at a time, laid out as `layout` says; `tower` reads them where
+    `index` has their number. `max_length` counts all tokens. A prompt's template has a place for all that is in the
+    item, `{text}`, in the item's order; or for its pictures and its texts, `{pictures}` and `{text}`. Special tokens in
+    a template are such; in what callers write they are not.
+
+    A picture stands as the tokens `before`, so many `place` as it has rows, and `after`. `positions`: how tokens are
+    counted for the tower: not at all (it does so itself), along a line, or with the pictures' rows and columns (M-RoPE,
+    arXiv 2409.12191).
+
+    `without_text` and `without_picture` are for items that lack the one or the other: what is said then, and the side
+    in pixels of a black square that is shown. `nothing` is the text of an empty item.
+    """
+
+    tower: str
+    vision: str
+    max_length: int
+    prompts: Mapping[str, Prompt]
+    default_prompt: str
+    layout: Layout
+    place: str
+    before: str = ""
+    after: str = ""
+    positions: Literal["own", "line", "grid"] = "own"
+    without_text: Prompt | None = None
+    without_picture: int | None = None
+    nothing: str = ""
+    pad_id: int = 0
+    takes: tuple[Modality, ...] = ("text", "image", "fused")
+    tokenizer: str = "tokenizer.json"
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
+    transparency: Literal["white", "drop"] = "drop"
+    exif_orientation: bool = False
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """What is made one vector of: each alone, or several together."""
+        return self.takes
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The tokenizer."""
+        return (self.tokenizer,)
+
+
+# The kinds of specs, by their names in a manifest. `image` is what pictures are called here and on the wire.
+SPECS: dict[str, type[Spec]] = {"text": TextSpec, "image": PictureSpec, "fused": FusedSpec}
 
 # What modalities are called in sentences, where that is not their own name.
-WORDS: dict[Modality, str] = {"image": "picture"}
+WORDS: dict[Modality, str] = {"image": "picture", "fused": "fused item"}
+
+
+def kind_of(spec: Spec) -> str:
+    """The spec's name in a manifest."""
+    return next(name for name, kind in SPECS.items() if type(spec) is kind)
 
 
 def word(modality: Modality) -> str:

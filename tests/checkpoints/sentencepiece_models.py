@@ -12,10 +12,10 @@ from sentencepiece import sentencepiece_model_pb2 as schema
 NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6
 UNIGRAM, BPE = 1, 2
 
-Piece = tuple[str, float, int]
+Item = tuple[str, float, int]
 
 
-def write(path: Path, kind: int, pieces: Sequence[Piece], characters: bytes = b"") -> Path:
+def write(path: Path, kind: int, pieces: Sequence[Item], characters: bytes = b"") -> Path:
     """A vocabulary of pieces, each with its score and kind; `characters` is the compiled table of what characters
     become before all else."""
     model: Any = schema.ModelProto()

@@ -46,6 +46,14 @@ def qwen_tokenizer(*, puts_end: bool) -> Qwen2Tokenizer:
     return tokenizer
 
 
+def vl_tokenizer() -> Qwen2Tokenizer:
+    """That of Qwen2-VL, with the tokens around pictures."""
+    tokenizer = qwen_tokenizer(puts_end=False)
+    names = ("im_start", "im_end", "vision_start", "vision_end", "vision_pad", "image_pad", "video_pad")
+    tokenizer.add_special_tokens({"additional_special_tokens": [f"<|{name}|>" for name in names]})
+    return tokenizer
+
+
 def llama_tokenizer() -> LlamaTokenizer:
     """Mistral's BPE, which falls back to bytes; it puts `<s>` in front and nothing behind."""
     trained = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))

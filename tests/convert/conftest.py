@@ -43,7 +43,7 @@ class Converted:
     def prepared(self, modality: Modality, name: str, items: Sequence[Any]) -> list[Array]:
         """That input of each item, as the engine prepares it."""
         spec, tower = self.manifest.spec(modality), self.manifest.tower(modality)
-        preparer = PREPARERS[modality].make(self.folder, spec, tower, Limits())
+        preparer = PREPARERS[modality].make(self.folder, spec, tower, Limits())[modality]
         return [preparer.prepare(item, Wanted()).arrays[name] for item in items]
 
 

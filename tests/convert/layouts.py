@@ -17,6 +17,7 @@ from tests.checkpoints import (
     clip_layouts,
     jina_v3_layouts,
     mobileclip_layouts,
+    qwen2_vl_layouts,
     siglip_layouts,
     text_layouts,
     tipsv2_layouts,
@@ -31,7 +32,8 @@ class Layout:
     them: a checkpoint without one of them, or with it renamed or in another shape, must be refused. `calls` is what the
     library calls those of them that it has other names for. `ignorable` are names that older versions of the library
     wrote besides, by file; they are allowed. `inputs` are what the reference prepares, by modality. `files` are those
-    of the model folder that others have not. `configurations` says which of the checkpoint's files describe the model.
+    of the model folder that others have not; `towers` are the towers, where they are not called as the modalities.
+    `configurations` says which of the checkpoint's files describe the model.
     """
 
     tag: str
@@ -43,6 +45,7 @@ class Layout:
     )
     calls: Mapping[str, str] = field(default_factory=dict)
     files: tuple[str, ...] = ()
+    towers: tuple[str, ...] = ()
     configurations: str = "*config.json"
 
     @property
@@ -114,6 +117,10 @@ DECODER = {
     "model.safetensors": ("layers.1.self_attn.q_proj.weight", "layers.0.input_layernorm.weight", "embed_tokens.weight")
 }
 TEXTS_ONLY = {"text": ("input_ids",)}
+QWEN_VL = ("model.layers.1.self_attn.q_proj.weight", "visual.blocks.0.attn.qkv.bias", "visual.merger.mlp.2.weight")
+IN_A_ROW = ("input_ids", "index", "position_ids")
+OF_PICTURES = tuple(f"picture {number} {name}" for number in (1, 2, 3) for name in ("pixels", "position_ids"))
+FUSED = {"text": IN_A_ROW, "image": (*IN_A_ROW, *OF_PICTURES[:2]), "fused": (*IN_A_ROW, *OF_PICTURES)}
 
 LAYOUTS: dict[str, Layout] = {
     "clip": Layout(
@@ -290,6 +297,23 @@ LAYOUTS: dict[str, Layout] = {
             )
         },
         inputs=TEXTS_ONLY,
+    ),
+    "GME": Layout(
+        "gme-Qwen2-VL-2B-Instruct",
+        qwen2_vl_layouts.gme,
+        {"model.safetensors": QWEN_VL},
+        {"model.safetensors": ("lm_head.weight",)},
+        inputs=FUSED,
+        calls={"model.": "language_model."},
+        towers=("vision", "language"),
+    ),
+    "DSE": Layout(
+        "dse-qwen2-2b-mrl-v1",
+        qwen2_vl_layouts.dse,
+        {"pytorch_model.bin": QWEN_VL},
+        inputs={**FUSED, "text": FUSED["image"]},
+        calls={"model.": "language_model."},
+        towers=("vision", "language"),
     ),
     "text of Qwen3": Layout("qwen3-embedding-0.6b", text_layouts.qwen3_embedding, DECODER, inputs=TEXTS_ONLY),
     "text of Mistral": Layout("e5-mistral-7b-instruct", text_layouts.e5_mistral, DECODER, inputs=TEXTS_ONLY),

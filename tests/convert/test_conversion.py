@@ -22,6 +22,7 @@ from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 from multi2vec import manifest
 from multi2vec.convert import drawings, parity, pipeline, recipe, samples, weights
 from multi2vec.convert.model import Lazy, Model
+from multi2vec.convert.originals import readings
 from multi2vec.engine import proof
 from multi2vec.engine.embedder import Embedder
 from multi2vec.engine.precision import cpu_has_bf16
@@ -58,7 +59,7 @@ def test_the_folder_is_complete_and_nothing_else(converted: Convert, layout: str
     made = converted(layout)
     names = {path.name for path in made.folder.iterdir()}
     modalities = LAYOUTS[layout].inputs
-    towers = {f"{tower}.{suffix}" for tower in modalities for suffix in ("xml", "bin")}
+    towers = {f"{tower}.{suffix}" for tower in LAYOUTS[layout].towers or modalities for suffix in ("xml", "bin")}
     assert names == {"manifest.json", "tokenizer.json", *towers, *LAYOUTS[layout].files}
     read = manifest.read(made.folder)
     manifest.verify_files(made.folder, read)
@@ -86,7 +87,7 @@ def test_the_figures_are_in_the_manifest(converted: Convert, layout: str) -> Non
     for modality in inputs:
         whole = figures["samples"][modality]
         assert whole + inputs_only.get(modality, 0) == len(samples.SAMPLES[modality].all())
-        assert whole >= 0.9 * len(samples.SAMPLES[modality].all())
+        assert whole >= 0.85 * len(samples.SAMPLES[modality].all())
     assert figures["preparation"] == {modality: dict.fromkeys(names, 0) for modality, names in inputs.items()}
     for modality in inputs:
         assert figures["f32"][modality]["dense"]["smallest_cosine"] >= 0.9999
@@ -104,9 +105,11 @@ def test_different_inputs_have_different_vectors(converted: Convert, layout: str
     items = {
         "text": ["a photo of a cat", "two blue dogs run", "0123456789", "猫が好き"],
         "image": [pictures[name] for name in ("64×64", "grey", "palette", "RGBA")],
+        "fused": [sample.item for sample in samples.fused()[:4]],
     }
     for modality, part in parts.items():
-        vectors = np.array(part.reference.rows(items[modality])["dense"])
+        given = readings(part.spec, modality)[0].for_original
+        vectors = np.array(part.reference.rows([given(item) for item in items[modality]])["dense"])
         apart = cosines(vectors, vectors)[~np.eye(len(vectors), dtype=bool)]
         assert apart.mean() < 0.95
         assert apart.max() < 0.999
@@ -116,7 +119,8 @@ def test_different_inputs_have_different_vectors(converted: Convert, layout: str
 def test_tower_and_reference_do_not_share_weights(loaded: Callable[[str], Model], layout: str) -> None:
     """So that what a library fills in with random numbers differs between the two, and shows."""
     for part in loaded(layout).parts.values():
-        exported = {each.data_ptr() for each in part.tower.module.state_dict().values()}
+        modules = [tower.module for tower in part.towers.values()]
+        exported = {each.data_ptr() for module in modules for each in module.state_dict().values()}
         reference: Any = part.reference.original if isinstance(part.reference, Lazy) else part.reference
         original = getattr(reference, "model", None) or reference.pipeline
         assert exported.isdisjoint(each.data_ptr() for each in original.state_dict().values())
@@ -133,7 +137,8 @@ def test_the_examples_prove_the_folder(converted: Convert, layout: str) -> None:
         for example in made.manifest.examples:
             part = made.model.parts[example.modality]
             item = base64.b64decode(example.content) if example.modality == "image" else example.content
-            (row,) = part.reference.rows([item])["dense"]
+            given = readings(part.spec, example.modality)[0].for_original(item)
+            (row,) = part.reference.rows([given])["dense"]
             # Alone instead of beside others in a batch.
             assert example.vector == pytest.approx(row, rel=1e-4, abs=1e-4)
 

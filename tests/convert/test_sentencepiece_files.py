@@ -10,7 +10,7 @@ from sentencepiece import sentencepiece_model_pb2 as schema
 
 from multi2vec.convert.errors import SourceError
 from multi2vec.convert.parts import sentencepiece_files
-from multi2vec.convert.parts.sentencepiece_files import Piece
+from multi2vec.convert.parts.sentencepiece_files import Item
 from tests.checkpoints.sentencepiece_models import BPE, BYTE, CONTROL, NORMAL, UNKNOWN, write
 
 PIECES = [
@@ -24,7 +24,7 @@ PIECES = [
 
 def test_pieces_with_their_scores_and_kinds(tmp_path: Path) -> None:
     found = sentencepiece_files.read(write(tmp_path / "model", BPE, PIECES, b"\x01\x02"))
-    assert found.pieces == tuple(Piece(*piece) for piece in PIECES)
+    assert found.pieces == tuple(Item(*piece) for piece in PIECES)
     assert (found.unknown, found.characters) == (1, b"\x01\x02")
 
 
@@ -36,7 +36,7 @@ def test_what_a_file_leaves_out_is_what_the_schema_says(tmp_path: Path) -> None:
     model.trainer_spec.input_sentence_size = 1 << 40
     (tmp_path / "model").write_bytes(model.SerializeToString())
     found = sentencepiece_files.read(tmp_path / "model")
-    assert found.pieces == (Piece("a", 0.0, NORMAL),)
+    assert found.pieces == (Item("a", 0.0, NORMAL),)
     assert (found.unknown, found.characters) == (0, b"")
 
 

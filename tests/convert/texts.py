@@ -41,7 +41,7 @@ def inputs(folder: Path, texts: Sequence[str]) -> Mapping[str, Any]:
 
 def _preparer(folder: Path) -> Any:
     read = manifests.read(folder)
-    return PREPARERS["text"].make(folder, read.inputs["text"], read.tower("text"), Limits())
+    return PREPARERS["text"].make(folder, read.inputs["text"], read.tower("text"), Limits())["text"]
 
 
 def sentence_transformer(folder: Path, **options: Any) -> SentenceTransformer:

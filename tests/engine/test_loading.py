@@ -15,6 +15,7 @@ from multi2vec import manifest as manifests
 from multi2vec.engine.encoder import Execution
 from multi2vec.engine.errors import DeviceError
 from multi2vec.engine.loading import open_model
+from multi2vec.engine.plans import compared
 from multi2vec.engine.preparers import PREPARERS
 from multi2vec.manifest import ManifestError
 from tests import toy
@@ -51,7 +52,7 @@ def test_a_device_that_is_not_there(toy_folder: Path) -> None:
 
 def test_a_modality_without_a_preparer(toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(open_model.__globals__["PREPARERS"], "image")
-    with pytest.raises(ManifestError, match="takes inputs of the modality 'image', which this version cannot prepare"):
+    with pytest.raises(ManifestError, match="takes inputs of the kind 'image', which this version cannot prepare"):
         open_model(toy_folder)
 
 
@@ -72,7 +73,6 @@ def test_closing_lets_go_of_the_threads(toy_folder: Path) -> None:
 
 
 def test_precisions_are_compared_at_batches_that_are_ever_formed() -> None:
-    compared = open_model.__globals__["_compared"]
     pictures, texts = PREPARERS["image"], PREPARERS["text"]
     assert compared(pictures, 1) == compared(pictures, 8) == (1, 4)
     assert compared(pictures, 17) == (1,)

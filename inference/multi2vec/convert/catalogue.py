@@ -13,7 +13,12 @@ from multi2vec.convert.recipe import RECIPES, Recipe
 from multi2vec.specs import word
 
 # Modalities apart that many models take together, and what heads their part of the README's table.
-HEADINGS = {("text", "image"): "Texts and pictures", ("text",): "Texts only", ("image",): "Pictures only"}
+HEADINGS = {
+    ("text", "image"): "Texts and pictures",
+    ("text",): "Texts only",
+    ("image",): "Pictures only",
+    ("text", "image", "fused"): "Texts, pictures, and both in one vector",
+}
 COLUMNS = ("TAG", "FAMILY", "DIMS", "INPUTS", "CONTEXT", "LANGUAGES", "LICENCE", "WEIGHTS")
 RIGHT = ("DIMS", "CONTEXT")
 

@@ -16,7 +16,7 @@ from openvino.preprocess import ColorFormat, PrePostProcessor
 from rich.console import Console
 
 from multi2vec import manifest
-from multi2vec.convert import angles, compression, disk, progress, tracing, weights
+from multi2vec.convert import compression, disk, exact, progress, tracing, weights
 from multi2vec.convert.errors import ConversionError
 from multi2vec.convert.model import Model, Scaling, Tower
 from multi2vec.convert.recipe import Recipe
@@ -56,21 +56,21 @@ def write_tower(name: str, tower: Tower, folder: Path, stored: Stored, console: 
     if stored in floors.COMPRESSED:
         # It has a bar of its own.
         console.print(f"compressing the weights of {name} to {stored}", markup=False, highlight=False)
-    exact = angles.frequencies(graph)
+    numbers = exact.numbers(graph)
     graph = compression.compress(graph, stored, console)
     with progress.step(f"writing {path.name}", console):
         ov.save_model(graph, path, compress_to_fp16=stored != "fp32")
         del graph
-        if tower.scaling is not None or exact:
-            _finish(tower, exact, path)
+        if tower.scaling is not None or numbers:
+            _finish(tower, numbers, path)
     return TowerSpec(path.name, tower.inputs, tower.outputs)
 
 
-def _finish(tower: Tower, exact: Mapping[str, angles.Numbers], path: Path) -> None:
+def _finish(tower: Tower, numbers: Mapping[str, exact.Numbers], path: Path) -> None:
     """What has to stay float32 comes into the graph when its weights are compressed already: as float16 it would cost a
     thousand times the rounding error."""
     graph = ov.Core().read_model(path)
-    angles.restore(graph, exact)
+    exact.restore(graph, numbers)
     if tower.scaling is not None:
         graph = _with_scaling(graph, tower.scaling)
     # The weights' file is mapped into memory and cannot be overwritten while it is read.

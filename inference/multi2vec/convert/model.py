@@ -92,8 +92,9 @@ class Part:
     """Everything about one modality; `files` are the texts of the spec's files, by name. A reference that is large had
     better be `Lazy`.
 
-    `further` are other ways to what the reference's `prepare` gives, by name: each is a stage of its own in parity. One
-    that returns None says nothing about that item.
+    `vision` is the tower that the spec names so, and `part_rows` what the original makes in its place of all pictures
+    of an item: float32 (rows, width). `further` are other ways to what the reference's `prepare` gives, by name: each
+    is a stage of its own in parity. One that returns None says nothing about that item.
     """
 
     spec: Spec
@@ -101,6 +102,22 @@ class Part:
     reference: Reference
     files: Mapping[str, str] = field(default_factory=dict)
     further: Mapping[str, Callable[[Any], Mapping[str, Array] | None]] = field(default_factory=dict)
+    vision: Tower | None = None
+    part_rows: Callable[[Any], Array] | None = None
+
+    @property
+    def towers(self) -> dict[str, Tower]:
+        """The towers by name, in the order in which inputs go through them."""
+        first = {self.spec.vision: self.vision} if self.spec.vision and self.vision else {}
+        return {**first, self.spec.tower: self.tower}
+
+    def exported(self) -> Part:
+        """The same without the towers' modules."""
+        return replace(self, tower=_bare(self.tower), vision=self.vision and _bare(self.vision))
+
+
+def _bare(tower: Tower) -> Tower:
+    return replace(tower, module=torch.nn.Module())
 
 
 @dataclass(frozen=True)
@@ -124,22 +141,18 @@ class Model:
     @property
     def towers(self) -> dict[str, Tower]:
         """The towers by name."""
-        return {part.spec.tower: part.tower for part in self.parts.values()}
+        return {name: tower for part in self.parts.values() for name, tower in part.towers.items()}
 
     def exported(self) -> Model:
         """The same without the towers' modules: when their graphs are written, the memory is for others.
 
         Weights of 16 bits are gone for whoever still has a module: OpenVINO's tracer keeps those for ever.
         """
-        for part in self.parts.values():
-            for weights in part.tower.module.parameters():
+        for tower in self.towers.values():
+            for weights in tower.module.parameters():
                 if weights.dtype in SIXTEEN_BITS:
                     weights.data = weights.data.new_empty(0)
-        parts = {
-            modality: replace(part, tower=replace(part.tower, module=torch.nn.Module()))
-            for modality, part in self.parts.items()
-        }
-        return replace(self, parts=parts)
+        return replace(self, parts={modality: part.exported() for modality, part in self.parts.items()})
 
     def release(self) -> None:
         """Let the references go that can be loaded again."""

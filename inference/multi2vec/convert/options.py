@@ -10,7 +10,7 @@ from multi2vec.convert.errors import RecipeError
 from multi2vec.convert.model import Model
 from multi2vec.convert.recipe import PictureOptions, Recipe, TextOptions
 from multi2vec.engine.preparers.texts import ADAPTER
-from multi2vec.specs import Modality, PictureSpec, Prompt, TextSpec, word
+from multi2vec.specs import FusedSpec, Modality, PictureSpec, Prompt, TextSpec, word
 
 # Options of texts that only some families follow.
 FURTHER = ("pooling", "append_eos", "is_causal")
@@ -49,12 +49,32 @@ def picture_spec(own: PictureSpec, recipe: Recipe) -> PictureSpec:
     return dataclasses.replace(spec, transparency=options.transparency, convert_rgb="before_resize")
 
 
+def fused_spec(own: FusedSpec, recipe: Recipe) -> FusedSpec:
+    """`own` with the recipe's prompts, its maximum length and its wishes for pictures. Raises `RecipeError`."""
+    texts, pictures = recipe.text or TextOptions(), recipe.picture or PictureOptions()
+    length = texts.max_length or own.max_length
+    if length > own.max_length:
+        raise RecipeError(f"{recipe.tag}: max_length is {length}, but the model takes {own.max_length} tokens at most")
+    default = texts.default_prompt or own.default_prompt
+    known = {**own.prompts, **texts.named_prompts}
+    if default not in known:
+        raise RecipeError(f"{recipe.tag}: text: default_prompt is missing; every item of such a model is in a prompt")
+    return dataclasses.replace(
+        own,
+        max_length=length,
+        prompts=known,
+        default_prompt=default,
+        exif_orientation=pictures.exif_orientation,
+        transparency=pictures.transparency or own.transparency,
+    )
+
+
 def check(model: Model, recipe: Recipe) -> None:
     """Raise `RecipeError` for wishes that the model cannot fulfil.
 
     A recipe that does not say which kinds of input its model takes may have wishes for any.
     """
-    wishes: dict[Modality, Any] = {"text": recipe.text, "image": recipe.picture}
+    wishes: dict[Modality, Any] = {"text": recipe.text, "image": recipe.picture, "fused": recipe.fused}
     for modality, wish in wishes.items():
         if wish is not None and modality not in model.parts and recipe.modalities is not None:
             raise RecipeError(
@@ -85,6 +105,8 @@ def _check_promises(model: Model, recipe: Recipe) -> None:
         raise RecipeError(
             f"{recipe.tag} promises {recipe.dimensions} dimensions, but the model's vectors have {model.dimensions}"
         )
-    context = next((part.spec.max_length for part in model.parts.values() if isinstance(part.spec, TextSpec)), None)
+    context = next(
+        (getattr(part.spec, "max_length", None) for name, part in model.parts.items() if name == "text"), None
+    )
     if recipe.context not in (None, context):
         raise RecipeError(f"{recipe.tag} promises texts of {recipe.context} tokens, but the model takes {context}")

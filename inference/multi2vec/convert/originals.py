@@ -6,8 +6,9 @@ Apart from the comparison of rows, so that the original and our towers are never
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ from multi2vec.convert.errors import one_line
 from multi2vec.convert.model import Model, Part
 from multi2vec.convert.samples import Sample
 from multi2vec.engine.errors import ClientError
-from multi2vec.engine.preparers import PREPARERS, Prepared, Preparer
+from multi2vec.engine.items import Item
+from multi2vec.engine.preparers import Prepared, Preparer, entry
+from multi2vec.engine.preparers.fused import pieces_of
 from multi2vec.engine.rows import Array, Row
 from multi2vec.engine.wanted import Wanted
 from multi2vec.engine.work import Limits
-from multi2vec.specs import DENSE, Modality, Prompt, word
+from multi2vec.specs import DENSE, FusedSpec, Modality, Prompt, word
 
 # Whole vectors cover the towers and the prompts too; alone, a few of each tell which stage is to blame.
 FEW_SAMPLES = 8
@@ -42,11 +45,15 @@ TASK = "find the {text} that answers"
 
 @dataclass(frozen=True)
 class Reading:
-    """One way to ask for an item's vector: by the model's default, or with one of its prompts."""
+    """One way to ask for an item's vector: by the model's default, or with one of its prompts.
+
+    `pieces` is what an item is made of, where one prompt stands around texts and pictures alike.
+    """
 
     name: str
     wanted: Wanted
     prompt: Prompt | None
+    pieces: Callable[[Any], Sequence[Item]] | None = None
 
     @property
     def suffix(self) -> str:
@@ -57,13 +64,16 @@ class Reading:
         """The item as people would give it to the original library."""
         if self.prompt is None:
             return item
+        if self.pieces is not None:
+            return references.InPrompt(self.pieces(item), self.prompt)
         text = references.prompted(item, self.prompt)
         return text if self.prompt.adapter is None else references.Adapted(text, self.prompt.adapter)
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One modality's samples that both sides could prepare, and the original's rows for them by output."""
+    """One modality's samples that both sides could prepare, and the original's rows for them by output. `part_rows` are
+    those that it makes of the parts of the first few."""
 
     modality: Modality
     reading: Reading
@@ -71,6 +81,7 @@ class Compared:
     ours: Sequence[Prepared]
     originals: Sequence[Mapping[str, Array]]
     rows: Mapping[str, Sequence[Row]]
+    part_rows: Sequence[Array] = ()
 
     def title(self, what: str, output: str = DENSE) -> str:
         """A stage's name."""
@@ -78,17 +89,18 @@ class Compared:
         return f"{word(self.modality)} {what}{with_output}{self.reading.suffix}"
 
 
-def readings(spec: Any) -> list[Reading]:
+def readings(spec: Any, modality: Modality = "text") -> list[Reading]:
     """The default, then each further prompt; those that take a task once more with one."""
     prompts: Mapping[str, Prompt] = getattr(spec, "prompts", {})
     default: str | None = getattr(spec, "default_prompt", None)
-    found = [Reading("", Wanted(), prompts[default] if default else None)]
+    pieces = partial(pieces_of, modality) if isinstance(spec, FusedSpec) else None
+    found = [Reading("", Wanted(), prompts[default] if default else None, pieces)]
     for name, prompt in prompts.items():
         if name != default:
-            found.append(Reading(name, Wanted(prompt=name), prompt))
+            found.append(Reading(name, Wanted(prompt=name), prompt, pieces))
         if prompt.takes_task:
             with_task = dataclasses.replace(prompt, task=TASK)
-            found.append(Reading(f"{name} with a task", Wanted(prompt=name, task=TASK), with_task))
+            found.append(Reading(f"{name} with a task", Wanted(prompt=name, task=TASK), with_task, pieces))
     return found
 
 
@@ -97,9 +109,9 @@ def collect(model: Model, folder: Path, report: Report, console: Console) -> lis
     described = manifest.read(folder)
     found: list[Compared] = []
     for modality, part in model.parts.items():
-        preparer = PREPARERS[modality].make(folder, part.spec, described.tower(modality), Limits())
+        preparer = entry(part.spec).make(folder, part.spec, described.tower(modality), Limits())[modality]
         both = _Both(modality, part, preparer, report, console)
-        ways = [both.compare(reading) for reading in readings(part.spec)]
+        ways = [both.compare(reading) for reading in readings(part.spec, modality)]
         report.parity["samples"][modality] = len(ways[0].samples)
         both.compare_further(ways[0])
         found += ways
@@ -118,6 +130,29 @@ def batches(sizes: Sequence[int], items: int, padded: int | None) -> Iterator[li
         batch.append(place)
     if batch:
         yield batch
+
+
+def arrays_of(item: Prepared) -> Mapping[str, Array]:
+    """What was prepared of the item, that of its parts with a number in front."""
+    parts = enumerate(item.parts, 1)
+    found = dict(item.arrays)
+    for number, part in parts:
+        found |= {part_name(number, name): each for name, each in part.arrays.items()}
+    return found
+
+
+def in_place_of(item: Prepared, arrays: Mapping[str, Array]) -> Prepared:
+    """The item with these arrays, as `arrays_of` names them, instead of its own."""
+    parts = [
+        dataclasses.replace(part, arrays={name: arrays[part_name(number, name)] for name in part.arrays})
+        for number, part in enumerate(item.parts, 1)
+    ]
+    return dataclasses.replace(item, arrays={name: arrays[name] for name in item.arrays}, parts=parts)
+
+
+def part_name(number: int, name: str) -> str:
+    """What an array of the item's first, second, … part is called."""
+    return f"picture {number} {name}"
 
 
 def bytes_of(arrays: Mapping[str, Array]) -> int:
@@ -152,22 +187,26 @@ class _Both:
         failed = Stage(f"{word(self.modality)} samples{reading.suffix}")
         kept: list[tuple[Sample, Prepared, Mapping[str, Array]]] = []
         title = f"{word(self.modality)} preparation{reading.suffix}"
-        for sample in progress.follow(samples.SAMPLES[self.modality].all(), title, self.console):
+        chosen = samples.SAMPLES[self.modality]
+        for sample in progress.follow(
+            chosen.all()[: chosen.with_prompts if reading.name else None], title, self.console
+        ):
             pair = self._prepare(sample, reading, failed)
             if pair is None:
                 continue
             own, original = pair
-            for name in {**own.arrays, **original}:
+            ours = arrays_of(own)
+            for name in {**ours, **original}:
                 stage = stages.setdefault(name, Stage(f"{word(self.modality)} {name}{reading.suffix}"))
-                if name in own.arrays:
-                    compare_array(stage, sample.name, own.arrays[name], original.get(name))
+                if name in ours:
+                    compare_array(stage, sample.name, ours[name], original.get(name))
                 else:
                     stage.faults.append(f"{sample.name} has no {name}, the original has")
             kept.append((sample, own, original))
         self.report.stages += [*stages.values(), *([failed] if failed.faults else [])]
         self._note_differences(stages)
         bounded = [each for each in kept if each[1].size <= LONGEST]
-        bounded = [bounded[place] for place in spread([bytes_of(own.arrays) for _, own, _ in bounded], MOST_BYTES)]
+        bounded = [bounded[place] for place in spread([bytes_of(arrays_of(own)) for _, own, _ in bounded], MOST_BYTES)]
         if not reading.name and len(bounded) < len(kept):
             self.report.parity.setdefault("inputs_only", {})[self.modality] = len(kept) - len(bounded)
         return self._with_rows(reading, bounded[:FEW_SAMPLES] if reading.name else bounded)
@@ -210,7 +249,7 @@ class _Both:
     def _with_rows(self, reading: Reading, kept: Sequence[tuple[Sample, Prepared, Mapping[str, Array]]]) -> Compared:
         items = [reading.for_original(sample.item) for sample, _, _ in kept]
         title = f"{word(self.modality)} rows of the original library{reading.suffix}"
-        most = samples.SAMPLES[self.modality].batch, PREPARERS[self.modality].budget.padded
+        most = samples.SAMPLES[self.modality].batch, entry(self.part.spec).budget.padded
         rows: dict[str, list[Any]] = {output.name: [None] * len(items) for output in self.part.tower.outputs}
         groups = list(batches([own.size for _, own, _ in kept], *most))
         for group in progress.follow(groups, title, self.console):
@@ -218,6 +257,7 @@ class _Both:
             for name, each in rows.items():
                 for place, row in zip(group, found[name], strict=True):
                     each[place] = row
+        of_parts = self.part.part_rows
         return Compared(
             modality=self.modality,
             reading=reading,
@@ -225,4 +265,5 @@ class _Both:
             ours=[own for _, own, _ in kept],
             originals=[original for _, _, original in kept],
             rows=rows,
+            part_rows=[] if of_parts is None or reading.name else [of_parts(item) for item in items[:FEW_SAMPLES]],
         )

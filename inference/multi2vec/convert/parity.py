@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from multi2vec.convert import originals, progress
@@ -32,7 +33,8 @@ from multi2vec.engine.errors import EmbedError, WrongVectors
 from multi2vec.engine.floors import Floor, floor
 from multi2vec.engine.loading import open_model
 from multi2vec.engine.precision import cpu_has_bf16
-from multi2vec.engine.rows import Row
+from multi2vec.engine.preparers.protocol import ROWS
+from multi2vec.engine.rows import Array, Row, Vectors
 from multi2vec.engine.vectors import row_of
 from multi2vec.specs import Modality, OutputSpec
 
@@ -117,22 +119,47 @@ def _compare_tower(default: Compared, embedder: Embedder, report: Report, consol
     same = [
         index
         for index, (own, original) in enumerate(zip(default.ours, default.originals, strict=True))
-        if {name: each.shape for name, each in own.arrays.items()} == {n: each.shape for n, each in original.items()}
+        if _shapes(originals.arrays_of(own)) == _shapes(original)
     ][:FEW_SAMPLES]
     rows: dict[str, list[Row]] = {output.name: [] for output in lane.outputs}
+    parts: list[Vectors] = []
     for index in progress.follow(same, default.title("tower"), console):
-        item = dataclasses.replace(default.ours[index], arrays=default.originals[index])
+        item = originals.in_place_of(default.ours[index], default.originals[index])
+        if lane.parts is not None and item.parts:
+            parts.append(np.concatenate([lane.parts.encoder.encode(part.arrays)[ROWS] for part in item.parts]))
+            item = dataclasses.replace(item, arrays={**item.arrays, ROWS: parts[-1]}, parts=())
         inputs = lane.preparer.collate([item])
         outputs = lane.encoder.encode(inputs)
         for output in lane.outputs:
             rows[output.name].append(row_of(output, outputs, inputs, 0, item.tokens))
     names = [default.samples[index].name for index in same]
+    if parts and default.part_rows:
+        _compare_parts(default, embedder, parts, same, report)
     for output in lane.outputs:
         expected = [default.rows[output.name][index] for index in same]
         least = _least(embedder, output, "f32")
         stage = compare_rows(default.title("tower", output.name), rows[output.name], expected, names, output, least)
         report.stages.append(stage)
         report.parity["towers"].setdefault(default.modality, {})[output.name] = stage.figures
+
+
+def _compare_parts(
+    default: Compared, embedder: Embedder, rows: Sequence[Vectors], same: Sequence[int], report: Report
+) -> None:
+    """The tower for parts alone: all rows that it makes for an item."""
+    names = [default.samples[index].name for index in same if default.ours[index].parts]
+    expected = [default.part_rows[index] for index in same if default.ours[index].parts]
+    vision = embedder.manifest.inputs[default.modality].vision
+    (output,) = embedder.manifest.towers[vision].outputs
+    stage = compare_rows(
+        default.title("tower", f"{vision} {ROWS}"), rows, expected, names, output, _least(embedder, output, "f32")
+    )
+    report.stages.append(stage)
+    report.parity["towers"].setdefault(default.modality, {})[f"{vision} {ROWS}"] = stage.figures
+
+
+def _shapes(arrays: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
+    return {name: each.shape for name, each in arrays.items()}
 
 
 def _compare_vectors(

@@ -83,7 +83,7 @@ def examples(model: Model) -> tuple[Example, ...]:
 def _examples(modality: Modality, part: Part) -> list[Example]:
     chosen = samples.SAMPLES[modality]
     items = list(chosen.examples())
-    default = originals.readings(part.spec)[0]
+    default = originals.readings(part.spec, modality)[0]
     # Every start proves itself with them.
     sizes = [originals.bytes_of(part.reference.prepare(default.for_original(item))) for item in items]
     items = [items[place] for place in originals.spread(sizes, originals.MOST_EXAMPLE_BYTES)]

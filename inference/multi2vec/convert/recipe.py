@@ -93,6 +93,24 @@ class PictureOptions:
 
 
 @dataclass(frozen=True)
+class FusedOptions:
+    """The table [fused]: what models of texts and pictures in one item have to be told about.
+
+    A picture is resized to from `least_pixels` to `most_pixels`; and before, if `first_resize` says so, as the library
+    qwen_vl_utils does it, which refuses a very narrow one or clamps it. `positions`: how tokens are counted, along a
+    line or with the rows and columns of pictures. `without_text`: the prompt of a picture alone; `without_picture`: the
+    side in pixels of a black square that a text alone is shown with.
+    """
+
+    least_pixels: int
+    most_pixels: int
+    first_resize: Literal["refuse", "clamp"] | None = None
+    positions: Literal["line", "grid"] = "grid"
+    without_text: str | None = None
+    without_picture: int | None = None
+
+
+@dataclass(frozen=True)
 class Published:
     """The table [published]: figures that the model's authors or others published, by what they measure, and where."""
 
@@ -129,6 +147,7 @@ class Recipe:
     smallest_dimensions: int | None = None
     text: TextOptions | None = None
     picture: PictureOptions | None = None
+    fused: FusedOptions | None = None
     published: Published | None = None
 
     @property

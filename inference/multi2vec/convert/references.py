@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from multi2vec.convert.recipe import PictureOptions, Recipe
+from multi2vec.engine.items import Item
 from multi2vec.engine.rows import Row
 from multi2vec.specs import DENSE, PictureSpec, Prompt
 
@@ -38,6 +39,14 @@ class Shared(Generic[Original]):
             found = self._load()
             self._alive = weakref.ref(found)
         return found
+
+
+@dataclass(frozen=True)
+class InPrompt:
+    """Texts and pictures together in a prompt."""
+
+    pieces: Sequence[Item]
+    prompt: Prompt
 
 
 @dataclass(frozen=True)

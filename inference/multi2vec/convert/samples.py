@@ -12,6 +12,8 @@ from functools import cache
 from typing import Any
 
 from multi2vec.convert import drawings, photographs
+from multi2vec.engine.items import Fused, Item
+from multi2vec.engine.preparers.fused import written
 from multi2vec.specs import Modality
 
 TEXTS: tuple[str, ...] = (
@@ -105,13 +107,15 @@ class Samples:
     """One modality's inputs.
 
     `all` are compared, `examples` go into the manifest with the original's vectors; `content` is how one stands there.
-    The original library gets `batch` at a time.
+    The original library gets `batch` at a time. With each further prompt only the first `with_prompts` are compared;
+    None: all.
     """
 
     all: Callable[[], Sequence[Sample]]
     examples: Callable[[], Sequence[Any]]
     content: Callable[[Any], str]
     batch: int
+    with_prompts: int | None = None
 
 
 def texts() -> list[Sample]:
@@ -132,7 +136,33 @@ def picture_examples() -> list[bytes]:
     return [*photographs.small_files(), drawings.scene_file(24, 16), drawings.scene_file(20, 28, "RGBA")]
 
 
+def fused() -> list[Sample]:
+    """Texts and pictures together, and each alone."""
+    tall, wide = Item("image", drawings.scene_file(120, 200)), Item("image", drawings.scene_file(300, 70))
+    words = Item("text", "a photo of a cat\nby night")
+    return [
+        Sample("picture, text", (tall, words)),
+        Sample("text, picture", (words, wide)),
+        Sample("picture, picture, text", (tall, wide, words)),
+        Sample("text, picture, text", (words, tall, Item("text", "\n\nwhat <|vision_start|> is this?"))),
+        Sample("picture, empty text", (wide, Item("text", ""))),
+        Sample("picture with transparency, text", (Item("image", drawings.scene_file(90, 90, "RGBA")), words)),
+        Sample("pictures", (wide, wide, tall)),
+        Sample("text", (words,)),
+        Sample("picture", (wide,)),
+        Sample("picture, long text", (wide, Item("text", "lorem ipsum, dolor " * 2500))),
+    ]
+
+
+def fused_examples() -> list[Fused]:
+    """A picture with a text, and the other way round."""
+    small = Item("image", drawings.scene_file(48, 40))
+    words = Item("text", EXAMPLE_TEXTS[1])
+    return [(small, words), (words, Item("image", drawings.scene_file(40, 56)))]
+
+
 SAMPLES: dict[Modality, Samples] = {
     "text": Samples(texts, lambda: EXAMPLE_TEXTS, str, batch=16),
-    "image": Samples(pictures, picture_examples, lambda data: base64.b64encode(data).decode(), batch=4),
+    "fused": Samples(fused, fused_examples, written, batch=4, with_prompts=4),
+    "image": Samples(pictures, picture_examples, lambda data: base64.b64encode(data).decode(), batch=4, with_prompts=4),
 }

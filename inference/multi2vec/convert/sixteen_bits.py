@@ -18,15 +18,21 @@ SIXTEEN_BITS = tuple(DTYPES.values())
 
 
 def stored_dtype(folder: Path) -> torch.dtype:
-    """The dtype that all weights of a folder's safetensors have if it is one of 16 bits, and else float32.
+    """The dtype that all weights of a folder have if it is one of 16 bits, and else float32.
 
     A configuration states one, too, but not always that of the weights.
     """
-    found: set[str] = set()
-    for path in folder.glob("*.safetensors"):
-        with safe_open(path, framework="pt") as file:
-            found |= {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
-    return DTYPES[found.pop()] if len(found) == 1 and found <= DTYPES.keys() else torch.float32
+    safe = [*folder.glob("*.safetensors")]
+    found = {dtype for path in safe or folder.glob("*.bin") for dtype in _dtypes(path)}
+    return found.pop() if len(found) == 1 and found <= {*SIXTEEN_BITS} else torch.float32
+
+
+def _dtypes(path: Path) -> set[torch.dtype]:
+    if path.suffix == ".bin":
+        state: Mapping[str, torch.Tensor] = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+        return {each.dtype for each in state.values()}
+    with safe_open(path, framework="pt") as file:
+        return {DTYPES.get(file.get_slice(name).get_dtype(), torch.float32) for name in file.keys()}  # noqa: SIM118
 
 
 def widened(model: Any) -> Any:

@@ -29,15 +29,15 @@ SHOWN = 3
 HASHED_AT_ONCE = 2**22
 
 
-def load_proved(kind: Any, folder: Path) -> Any:
-    """A model of transformers in float32 with exactly the checkpoint's weights; `kind` is its class, or an `AutoModel`.
+def load_proved(kind: Any, folder: Path, *, dtype: torch.dtype = torch.float32, left_out: tuple[str, ...] = ()) -> Any:
+    """A model of transformers with exactly the checkpoint's weights; `kind` is its class, or an `AutoModel`.
 
-    Raises `SourceError`.
+    `left_out` is what the names of weights begin with that the checkpoint may have though the model has not: another
+    head, for instance. Raises `SourceError`.
     """
-    model, info = kind.from_pretrained(
-        folder, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
-    )
-    check_loading(info, str(folder))
+    model, info = kind.from_pretrained(folder, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True)
+    known = [name for name in info["unexpected_keys"] if not name.startswith(left_out)] if left_out else None
+    check_loading(info if known is None else {**info, "unexpected_keys": known}, str(folder))
     return model
 
 
@@ -102,8 +102,8 @@ def digest(model: Model) -> str:
     """
     seen: set[int] = set()
     found: set[str] = set()
-    for part in model.parts.values():
-        for tensor in part.tower.module.state_dict().values():
+    for tower in model.towers.values():
+        for tensor in tower.module.state_dict().values():
             # Numbers of positions and the like are no weights. A module that two towers share is read once.
             if tensor.is_floating_point() and tensor.data_ptr() not in seen:
                 seen.add(tensor.data_ptr())

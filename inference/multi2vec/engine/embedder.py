@@ -7,22 +7,21 @@ import contextlib
 import time
 from collections.abc import Awaitable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from multi2vec.engine.batcher import Batcher
-from multi2vec.engine.errors import ClientError, EncodeFailed, Unsupported
-from multi2vec.engine.observer import Batch, LaneObserver
-from multi2vec.engine.precision import Choice
+from multi2vec.engine.errors import ClientError, Unsupported
+from multi2vec.engine.observer import LaneObserver
 from multi2vec.engine.preparers import Prepared, Preparer
-from multi2vec.engine.rows import Array, Row, Vectors
-from multi2vec.engine.vectors import Finisher, are_finite, row_of
-from multi2vec.engine.wanted import Embedded, PictureFile, Spent, Wanted
-from multi2vec.engine.work import Admission, Budget
+from multi2vec.engine.preparers.protocol import ROWS
+from multi2vec.engine.queues import Asked, Encoded, PartQueue, TowerQueue
+from multi2vec.engine.rows import Row
+from multi2vec.engine.vectors import Finisher
+from multi2vec.engine.wanted import Embedded, Wanted
 from multi2vec.manifest import Manifest
-from multi2vec.specs import Modality, OutputSpec, word
+from multi2vec.specs import Modality, word
 
 # So many times as many items of one request as a batch may hold are prepared ahead of the encoder: enough to choose
 # batches of like size from, and a bound on memory for requests of any length.
@@ -30,40 +29,6 @@ PREPARED_AHEAD = 8
 
 # Rows of so many numbers are cut and normalised in about 0.1 ms; more of them leave the event loop alone.
 FINISHED_HERE = 100_000
-
-
-class TowerRunner(Protocol):
-    """What the embedder needs of an encoder; `parallel`: how many batches it runs at a time; `precision` of the
-    arithmetic."""
-
-    parallel: int
-    precision: str
-
-    def encode(self, inputs: Mapping[str, Array]) -> Mapping[str, Vectors]:
-        """Every output by its name, float32 (rows, …)."""
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """One item in the queue, and which output is wanted of it; it took so many seconds to prepare, and was queued then
-    (`time.perf_counter`)."""
-
-    prepared: Prepared
-    output: OutputSpec
-    seconds: float
-    queued: float
-
-
-@dataclass(frozen=True)
-class _Encoded:
-    """One item's way back."""
-
-    row: Row
-    tokens: int
-    truncated: bool
-    batch: Batch
-    spent: Spent
-    file: PictureFile | None
 
 
 class Embedder:
@@ -104,11 +69,17 @@ class Embedder:
             for task in tasks.values():
                 task.cancel()
 
+    @property
+    def queues(self) -> dict[str, TowerQueue | PartQueue]:
+        """The towers' queues by name."""
+        found = [queue for lane in self.lanes.values() for queue in (lane.queue, lane.parts) if queue is not None]
+        return {queue.name: queue for queue in found}
+
     def close(self, *, wait: bool = False) -> None:
         """Let go of all threads; what runs is finished, and with `wait` before this returns."""
         self._pool.shutdown(wait=wait, cancel_futures=True)
-        for lane in self.lanes.values():
-            lane.batcher.close(wait=wait)
+        for queue in self.queues.values():
+            queue.batcher.close(wait=wait)
 
 
 class Lane:
@@ -119,33 +90,22 @@ class Lane:
         manifest: Manifest,
         modality: Modality,
         preparer: Preparer[Any],
-        encoder: TowerRunner,
+        queue: TowerQueue,
         *,
-        choice: Choice,
+        parts: PartQueue | None,
         pool: ThreadPoolExecutor,
-        budget: Budget,
-        admission: Admission,
         observer: LaneObserver,
     ) -> None:
         self.preparer = preparer
-        self.encoder = encoder
-        self.choice = choice
-        self.outputs: tuple[OutputSpec, ...] = manifest.tower(modality).outputs
+        self.queue, self.parts = queue, parts
+        self.encoder, self.choice, self.batcher = queue.encoder, queue.choice, queue.batcher
+        self.outputs = queue.outputs
         self._output = {output.name: output for output in self.outputs}
-        self.batcher = Batcher[_Asked, _Encoded](
-            self._encode,
-            name=modality,
-            workers=encoder.parallel,
-            budget=budget,
-            admission=admission,
-            observer=observer,
-        )
         self._manifest = manifest
         self._word = word(modality)
         self._pool = pool
-        self._ahead = PREPARED_AHEAD * budget.items
+        self._ahead = PREPARED_AHEAD * queue.budget.items
         self._observer = observer
-        observer.watch_queue(lambda: self.batcher.waiting, lambda: self.batcher.admitted)
 
     async def embed(self, items: Sequence[Any], wanted: Wanted) -> Embedded:
         """One row per item; equal items are computed once."""
@@ -168,7 +128,7 @@ class Lane:
         spent, files = [each.spent for each in encoded], [each.file for each in encoded]
         return Embedded(finished, tokens, truncated, spent, files)
 
-    async def _all(self, items: Sequence[Any], places: Sequence[int], of: int, wanted: Wanted) -> Sequence[_Encoded]:
+    async def _all(self, items: Sequence[Any], places: Sequence[int], of: int, wanted: Wanted) -> Sequence[Encoded]:
         """The items, of which each stands at its place among so many of the request."""
         if of == 1:
             return [await self._one(items[0], wanted)]
@@ -183,18 +143,18 @@ class Lane:
             for task in tasks:
                 task.cancel()
 
-    async def _one_through(self, gate: Any, item: Any, wanted: Wanted) -> _Encoded:
+    async def _one_through(self, gate: Any, item: Any, wanted: Wanted) -> Encoded:
         async with gate:
             return await self._one(item, wanted)
 
-    async def _one(self, item: Any, wanted: Wanted) -> _Encoded:
+    async def _one(self, item: Any, wanted: Wanted) -> Encoded:
         started = time.perf_counter()
-        prepared = await self._prepared(item, wanted)
+        prepared = await self._with_rows(await self._prepared(item, wanted))
         queued = time.perf_counter()
         self._observer.prepared(queued - started)
         if prepared.truncated:
             self._observer.truncated(1)
-        asked = _Asked(prepared, self._output[wanted.output], queued - started, queued)
+        asked = Asked(prepared, self._output[wanted.output], queued - started, queued)
         return await self.batcher.submit(asked, prepared.size)
 
     async def _prepared(self, item: Any, wanted: Wanted) -> Prepared:
@@ -205,25 +165,12 @@ class Lane:
         )
         return await there
 
-    def _encode(self, items: Sequence[_Asked]) -> Sequence[_Encoded]:
-        """One batch, on the batcher's thread."""
-        started = time.perf_counter()
-        inputs = self.preparer.collate([item.prepared for item in items])
-        outputs = self.encoder.encode(inputs)
-        if not all(are_finite(outputs[name]) for name in {item.output.name for item in items}):
-            raise EncodeFailed("the model gave a vector that is not finite")
-        batch = Batch(len(items), started, time.perf_counter())
-        return [
-            _Encoded(
-                row_of(item.output, outputs, inputs, index, item.prepared.tokens),
-                item.prepared.tokens,
-                item.prepared.truncated,
-                batch,
-                Spent(item.seconds, started - item.queued, batch.ended - started),
-                item.prepared.file,
-            )
-            for index, item in enumerate(items)
-        ]
+    async def _with_rows(self, prepared: Prepared) -> Prepared:
+        """With what a tower of their own makes of its parts."""
+        if self.parts is None or not prepared.parts:
+            return prepared
+        rows = await self.parts.rows(prepared.parts)
+        return replace(prepared, arrays={**prepared.arrays, ROWS: rows}, parts=())
 
     async def _finished(self, finisher: Finisher, rows: Sequence[Row]) -> Sequence[Row]:
         first = rows[0] if rows else None
@@ -243,10 +190,18 @@ def _distinct(items: Sequence[Any]) -> tuple[list[int], list[int]]:
     first: list[int] = []
     places: list[int] = []
     for index, item in enumerate(items):
-        # Other kinds may not be hashable, and are slow to compare: they are equal when they are the same object.
-        key = item if isinstance(item, str | bytes | tuple) else id(item)
+        key = _key(item)
         if key not in numbers:
             numbers[key] = len(first)
             first.append(index)
         places.append(numbers[key])
     return places, first
+
+
+def _key(item: Any) -> Hashable:
+    """What equal items have in common. Pixels are slow to compare: they are equal when they are the same object."""
+    try:
+        hash(item)
+    except TypeError:
+        return id(item)
+    return item if isinstance(item, str | bytes | tuple) else id(item)

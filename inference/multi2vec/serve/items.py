@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from multi2vec.engine.errors import TooLarge, Unsupported
+from multi2vec.engine.items import Item
 from multi2vec.engine.rows import Row
 from multi2vec.engine.wanted import Embedded, PictureFile, Spent, Wanted
 from multi2vec.manifest import Manifest
@@ -35,15 +36,6 @@ PARTS: dict[str, tuple[str, Modality]] = {
     "audio_url": ("audio_url", "audio"),
     "input_audio": ("input_audio", "audio"),
 }
-
-
-@dataclass(frozen=True)
-class Item:
-    """One thing that becomes one vector. The content is what the modality's preparer takes: a string is a text, or a
-    file in base64."""
-
-    modality: Modality
-    content: Any
 
 
 def text(content: Any) -> Item:
@@ -84,11 +76,15 @@ def conversation(messages: Any, manifest: Manifest, where: str) -> Item:
 
 
 def together(items: Sequence[Item], manifest: Manifest) -> Item:
-    """One item out of several that shall have one vector together; of none, the empty text."""
+    """One item out of several that shall have one vector together; of none, the empty text. Raises `Unsupported` for
+    a model that does not make one vector of these."""
     if all(item.modality == "text" for item in items):
         return text("\n".join(item.content for item in items))
     if len(items) == 1:
         return items[0]
+    parts = [part for item in items for part in _parts(item)]
+    if "fused" in manifest.modalities and all(part.modality in manifest.modalities for part in parts):
+        return Item("fused", tuple(parts))
     kinds = " and ".join(dict.fromkeys(item.modality for item in items))
     raise Unsupported(
         f"{manifest.tag} makes one vector of one text or of one picture, not of {len(items)} parts ({kinds}) together"
@@ -123,11 +119,21 @@ async def embed(service: Service, items: Sequence[Item], wanted: Wanted = Wanted
 
 async def _fetched(service: Service, items: Sequence[Item]) -> Sequence[Item]:
     """The items, with files in place of links."""
-    links = {item.content for item in items if isinstance(item.content, Link)}
+    links = {part.content for item in items for part in _parts(item) if isinstance(part.content, Link)}
     if not links:
         return items
     files = await service.fetcher.fetch_all(links)
-    return [replace(item, content=files.get(item.content, item.content)) for item in items]
+    return [_with_files(item, files) for item in items]
+
+
+def _parts(item: Item) -> Sequence[Item]:
+    return item.content if item.modality == "fused" else (item,)
+
+
+def _with_files(item: Item, files: Mapping[Link, Any]) -> Item:
+    if item.modality == "fused":
+        return replace(item, content=tuple(_with_files(part, files) for part in item.content))
+    return replace(item, content=files.get(item.content, item.content)) if isinstance(item.content, Link) else item
 
 
 def _merged(places: dict[Modality, list[int]], embedded: dict[Modality, Embedded]) -> Embedded:

@@ -20,12 +20,12 @@ import numpy as np
 
 from multi2vec.engine import similarity
 from multi2vec.engine.errors import Unsupported
+from multi2vec.engine.items import Item
 from multi2vec.engine.rows import Row, Vectors
 from multi2vec.engine.wanted import Embedded, Spent, Wanted
 from multi2vec.manifest import Manifest
 from multi2vec.serve import items, roles
 from multi2vec.serve.errors import BadRequest
-from multi2vec.serve.items import Item
 from multi2vec.serve.service import Service
 from multi2vec.specs import DENSE, Kind, Modality, OutputSpec, word
 

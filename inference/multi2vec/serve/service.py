@@ -66,19 +66,19 @@ class Service:
 
     @property
     def towers(self) -> dict[str, dict[str, Any]]:
-        """How each modality's tower runs, once it is compiled: streams, precision, and what the choice was made on."""
+        """How each tower runs, once it is compiled: streams, precision, and what the choice was made on."""
         if self._embedder is None:
             return {}
         return {
-            modality: {
-                "precision": lane.encoder.precision,
-                "streams": lane.encoder.parallel,
+            name: {
+                "precision": queue.encoder.precision,
+                "streams": queue.encoder.parallel,
                 "measured_ms": {
-                    name: {str(batch): value for batch, value in times.items()}
-                    for name, times in lane.choice.milliseconds.items()
+                    precision: {str(batch): value for batch, value in times.items()}
+                    for precision, times in queue.choice.milliseconds.items()
                 },
             }
-            for modality, lane in self._embedder.lanes.items()
+            for name, queue in self._embedder.queues.items()
         }
 
     async def embedder(self) -> Embedder:
@@ -102,7 +102,7 @@ class Service:
             raise
         finally:
             self._loaded.set()
-        how = ", ".join(f"{word(name)}s in {tower['precision']}" for name, tower in self.towers.items())
+        how = ", ".join(f"{word(name)} in {tower['precision']}" for name, tower in self.towers.items())
         reason = f"{self.execution.device}, {self.execution.cpu_threads} threads, {how}"
         if self.state == "loading":
             self._to("ready", f"after {time.monotonic() - started:.1f} s ({reason})")
@@ -126,7 +126,7 @@ class Service:
         embedder = self._embedder
         if embedder is None or self.state not in ("ready", "unhealthy"):
             return
-        batchers = [lane.batcher for lane in embedder.lanes.values()]
+        batchers = [queue.batcher for queue in embedder.queues.values()]
         if any(batcher.longest_run > self.settings.stall_seconds for batcher in batchers):
             self._to("failed", f"a batch has been running for more than {self.settings.stall_seconds:g} s")
         elif any(batcher.failures_in_row >= FAILURES_UNTIL_UNHEALTHY for batcher in batchers):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests import toy
+from tests import toy, toy_fused
 from tests.serve import several
 from tests.server import Server, serving
 
@@ -32,6 +32,13 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def queries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Pictures with several vectors."""
     with serving(several.write_queries(tmp_path_factory.mktemp("queries")), PRECISION="f32") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def fused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Texts and pictures in one item."""
+    with serving(toy_fused.write(tmp_path_factory.mktemp("fused")), PRECISION="f32") as running:
         yield running
 
 

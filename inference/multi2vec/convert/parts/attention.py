@@ -62,6 +62,12 @@ def repeated(grouped: torch.Tensor, times: int) -> torch.Tensor:
     return grouped[:, :, None].expand(rows, groups, times, length, size).reshape(rows, groups * times, length, size)
 
 
+def half_turned(states: torch.Tensor) -> torch.Tensor:
+    """(…, size): the second half, negative, and then the first, as rotary positions take them (arXiv 2104.09864)."""
+    first, second = states.chunk(2, dim=-1)
+    return torch.cat([-second, first], dim=-1)
+
+
 def mask(
     batch_size: int,
     q_length: int,

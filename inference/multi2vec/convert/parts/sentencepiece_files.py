@@ -19,7 +19,7 @@ NORMAL, CONTROL, USER_DEFINED = Kinds.NORMAL, Kinds.CONTROL, Kinds.USER_DEFINED
 
 
 @dataclass(frozen=True)
-class Piece:
+class Item:
     """One entry; its number is its place. `score` is the logarithm of a probability, or falls with a merge's rank."""
 
     text: str
@@ -32,7 +32,7 @@ class Vocabulary:
     """The pieces, the number of the unknown one, and what characters become before all else (a compiled table, or
     empty)."""
 
-    pieces: tuple[Piece, ...]
+    pieces: tuple[Item, ...]
     unknown: int
     characters: bytes
 
@@ -47,5 +47,5 @@ def read(path: Path) -> Vocabulary:
         raise SourceError(f"{path} is no vocabulary of sentencepiece: {one_line(error)}") from None
     if not found.pieces or not all(each.HasField("piece") for each in found.pieces):
         raise SourceError(f"{path} is no vocabulary of sentencepiece: it has no pieces, or some without a text")
-    pieces = tuple(Piece(each.piece, each.score, each.type) for each in found.pieces)
+    pieces = tuple(Item(each.piece, each.score, each.type) for each in found.pieces)
     return Vocabulary(pieces, found.trainer_spec.unk_id, found.normalizer_spec.precompiled_charsmap)

@@ -12,7 +12,7 @@ import io
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -197,12 +197,24 @@ def _pixels(picture: Image.Image, spec: PictureSpec) -> Pixels:
     return np.asarray(to_rgb(picture, spec))
 
 
-def upright(picture: Image.Image, spec: PictureSpec) -> Image.Image:
+class Opening(Protocol):
+    """What a spec says of pictures before they are resized."""
+
+    @property
+    def exif_orientation(self) -> bool:
+        """Whether a camera's orientation is applied."""
+
+    @property
+    def transparency(self) -> Literal["white", "drop"]:
+        """What shows through transparent pixels."""
+
+
+def upright(picture: Image.Image, spec: Opening) -> Image.Image:
     """The picture turned as its camera says, if the spec wants that."""
     return ImageOps.exif_transpose(picture) if spec.exif_orientation else picture
 
 
-def to_rgb(picture: Image.Image, spec: PictureSpec) -> Image.Image:
+def to_rgb(picture: Image.Image, spec: Opening) -> Image.Image:
     """The picture in mode RGB, transparency treated as the spec says."""
     keyed = picture.info.get("transparency") is not None
     if picture.mode == "RGB" and not keyed:

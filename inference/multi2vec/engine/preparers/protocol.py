@@ -9,6 +9,9 @@ from typing import Protocol, TypeVar
 from multi2vec.engine.rows import Array
 from multi2vec.engine.wanted import PictureFile, Wanted
 
+# The output of a tower for parts of items, and the input of the tower that takes it.
+ROWS = "rows"
+
 Raw = TypeVar("Raw", contravariant=True)
 
 
@@ -17,7 +20,8 @@ class Prepared:
     """One item: the tower's inputs by name, without the dimension of the batch and without padding.
 
     `size` is what padding follows and batches are budgeted by: tokens, patches, or 1. `tokens` is what a bill counts.
-    `file` is what a picture was.
+    `file` is what a picture was. `parts` run one by one through a tower of their own first, and what it makes of them
+    stands in `arrays` as `ROWS` then. A part with a `key` is the same as each other one with it.
     """
 
     arrays: Mapping[str, Array]
@@ -25,6 +29,8 @@ class Prepared:
     tokens: int = 0
     truncated: bool = False
     file: PictureFile | None = None
+    parts: Sequence[Prepared] = ()
+    key: str = ""
 
 
 class Preparer(Protocol[Raw]):

@@ -15,7 +15,7 @@ from PIL import Image
 
 from multi2vec.engine.preparers.pictures import RESAMPLING, Picture, PicturePreparer, Pixels, decoded, to_rgb, upright
 from multi2vec.engine.preparers.protocol import Prepared, Preparer
-from multi2vec.engine.preparers.texts import IDS, Ids
+from multi2vec.engine.preparers.tokens import IDS, MASK, Ids, padded
 from multi2vec.engine.rows import Array
 from multi2vec.engine.wanted import Wanted
 from multi2vec.engine.work import Limits
@@ -58,14 +58,9 @@ class TilePreparer:
         """The tower's inputs for several pictures: all tiles one after another, uint8 (tiles, height, width, 3), and
         token ids and mask, int64 (len(items), length), padded on the right."""
         length = max(len(item.arrays[IDS]) for item in items)
-        ids = np.full((len(items), length), self._tiles.pad_id, dtype=np.int64)
-        mask = np.zeros((len(items), length), dtype=np.int64)
-        for row, item in enumerate(items):
-            own = item.arrays[IDS]
-            ids[row, : len(own)] = own
-            mask[row, : len(own)] = 1
+        ids, mask = padded([item.arrays[IDS] for item in items], length, self._tiles.pad_id)
         pixels = np.concatenate([item.arrays[self._pixels] for item in items])
-        return {self._pixels: pixels, IDS: ids, "attention_mask": mask}
+        return {self._pixels: pixels, IDS: ids, MASK: mask}
 
 
 def expanded(ids: Sequence[int], tiles: TileSpec) -> Ids:

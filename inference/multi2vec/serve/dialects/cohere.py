@@ -15,13 +15,13 @@ from typing import Any, Literal
 import msgspec
 from fastapi import Response
 
+from multi2vec.engine.items import Item
 from multi2vec.engine.rows import Vectors
 from multi2vec.engine.wanted import Embedded, Truncation, Wanted
 from multi2vec.manifest import Manifest
 from multi2vec.serve import answers, examples, items, models, quantised, roles
 from multi2vec.serve.dialect import Dialect, Endpoint, Post
 from multi2vec.serve.errors import BadRequest, Failure
-from multi2vec.serve.items import Item
 from multi2vec.serve.service import Service
 
 Version = Literal["1", "2"]

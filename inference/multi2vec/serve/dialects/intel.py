@@ -12,11 +12,11 @@ import msgspec
 from fastapi import Response
 
 from multi2vec.engine.errors import Unsupported
+from multi2vec.engine.items import Item
 from multi2vec.engine.wanted import Wanted
 from multi2vec.serve import answers, examples, items, models, probes
 from multi2vec.serve.dialect import Dialect, Endpoint, Get, Post
 from multi2vec.serve.errors import BadRequest, Failure, NotReady
-from multi2vec.serve.items import Item
 from multi2vec.serve.service import Service
 
 PATH = "/embeddings"

@@ -2,7 +2,7 @@
 
 * OpenAI: a text, a list of texts, the token ids of one text or of several. Its own client asks for base64.
 * vLLM: `messages`, one conversation or a list of them, one vector each; truncation; answers in bytes.
-* SGLang: a list of `{"text"}` and `{"image"}` objects, one vector each.
+* SGLang: a list of `{"text"}` and `{"image"}` objects, one vector each, both keys of one together.
 * infinity: `modality` says what strings are. nvclip: a picture's data URI among the texts is a picture.
 """
 
@@ -17,13 +17,13 @@ from typing import Any, Literal, cast
 import numpy as np
 from fastapi import Response
 
+from multi2vec.engine.items import Item
 from multi2vec.engine.rows import Vectors
 from multi2vec.engine.wanted import Embedded, Wanted
 from multi2vec.manifest import Manifest
 from multi2vec.serve import answers, examples, items, models, roles
 from multi2vec.serve.dialect import Dialect, Endpoint, Get, Post
 from multi2vec.serve.errors import BadRequest, under
-from multi2vec.serve.items import Item
 from multi2vec.serve.service import Service
 from multi2vec.serve.wishes import Wishes, wanted
 
@@ -52,8 +52,8 @@ RATE_LIMITS = {
     for what, value in (("limit", "10000000"), ("remaining", "10000000"), ("reset", "1ms"))
 }
 
-# What an object among the inputs may hold.
-OBJECTS = {"text": "text", "image": "image", "video": "video"}
+# What an object among the inputs may hold, in the order in which models of texts and pictures want to see it.
+OBJECTS = {"video": "video", "image": "image", "text": "text"}
 
 
 class EmbeddingsRequest(Wishes):

@@ -1,1 +1,21 @@
-"""How a picture becomes what a vision tower takes, one kind of layout in each module. Numpy and Pillow alone."""
+"""How a picture becomes what a vision tower takes, a table by the kind of layout. Numpy and Pillow alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from PIL import Image
+
+from multi2vec.engine.preparers.layouts import patches
+from multi2vec.engine.preparers.layouts.laid import Laid
+from multi2vec.layouts import Layout, PatchLayout
+
+__all__ = ["Laid", "lay_out"]
+
+LAYOUTS: dict[type[Layout], Callable[[Image.Image, Any, Image.Resampling], Laid]] = {PatchLayout: patches.lay_out}
+
+
+def lay_out(picture: Image.Image, layout: Layout, resample: Image.Resampling) -> Laid:
+    """A picture in mode RGB as the tower takes it. Raises `BadInput` for one that has no such form."""
+    return LAYOUTS[type(layout)](picture, layout, resample)

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from fastapi import Response
 
+from multi2vec.engine.items import Item
 from multi2vec.engine.rows import Sparse
 from multi2vec.engine.wanted import Wanted
 from multi2vec.manifest import Manifest
@@ -22,7 +23,6 @@ from multi2vec.serve.dialects.tei.errors import WrongModel
 from multi2vec.serve.dialects.tei.headers import computed
 from multi2vec.serve.dialects.tei.inputs import one_by_one
 from multi2vec.serve.dialects.tei.wishes import Direction, wanted
-from multi2vec.serve.items import Item
 from multi2vec.serve.service import Service
 from multi2vec.specs import Kind
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
+from multi2vec.engine.items import Item
 from multi2vec.engine.wanted import Spent
-from multi2vec.serve.items import Item
 from multi2vec.serve.service import Service
 
 

@@ -15,13 +15,13 @@ from functools import partial
 import msgspec
 from fastapi import Response
 
+from multi2vec.engine.items import Item
 from multi2vec.manifest import Manifest
 from multi2vec.serve import answers, items, scoring
 from multi2vec.serve.dialect import Dialect, Endpoint, Post
 from multi2vec.serve.dialects.tei.errors import Empty, render_error
 from multi2vec.serve.dialects.tei.headers import computed
 from multi2vec.serve.dialects.tei.wishes import Direction, wanted
-from multi2vec.serve.items import Item
 from multi2vec.serve.scoring import Side
 from multi2vec.serve.service import Service
 

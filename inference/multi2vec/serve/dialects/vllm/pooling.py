@@ -11,11 +11,11 @@ from typing import Any, Literal
 from fastapi import Response
 
 from multi2vec.engine.errors import Unsupported
+from multi2vec.engine.items import Item
 from multi2vec.engine.wanted import Wanted
 from multi2vec.manifest import Manifest
 from multi2vec.serve import answers, items, models
 from multi2vec.serve.errors import BadRequest, under
-from multi2vec.serve.items import Item
 from multi2vec.serve.service import Service
 from multi2vec.serve.wishes import Wishes, wanted
 from multi2vec.specs import DENSE, word

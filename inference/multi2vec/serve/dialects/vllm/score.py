@@ -8,10 +8,10 @@ from typing import Any
 
 from fastapi import Response
 
+from multi2vec.engine.items import Item
 from multi2vec.manifest import Manifest
 from multi2vec.serve import answers, scoring
 from multi2vec.serve.errors import BadRequest, under
-from multi2vec.serve.items import Item
 from multi2vec.serve.service import Service
 from multi2vec.serve.wishes import Wishes, wanted
 

@@ -11,12 +11,12 @@ from typing import Literal
 import msgspec
 from fastapi import Response
 
+from multi2vec.engine.items import Item
 from multi2vec.engine.wanted import Wanted
 from multi2vec.manifest import Manifest
 from multi2vec.serve import answers, examples, items, models, roles
 from multi2vec.serve.dialect import Dialect, Endpoint, Post
 from multi2vec.serve.errors import BadRequest, Failure
-from multi2vec.serve.items import Item
 from multi2vec.serve.service import Service
 
 PATH = "/v1/embeddings"
@@ -105,5 +105,5 @@ def _item(given: str | Input, manifest: Manifest) -> Item:
     if given.image is None:
         return items.text(given.text or "")
     if given.text is not None:
-        return items.together([items.text(given.text), items.picture(given.image)], manifest)
+        return items.together([items.picture(given.image), items.text(given.text)], manifest)
     return items.picture(given.image)

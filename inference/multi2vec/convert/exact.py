@@ -1,4 +1,5 @@
-"""Numbers that angles are made of, which have to stay float32 whatever weights are stored as.
+"""Numbers that have to stay float32 whatever weights are stored as: those that angles are made of, and those that scale
+pixels.
 
 Rotary positions (arXiv 2104.09864) are sines and cosines of position × frequency. A frequency in float16 is off by up
 to 1/2048 of itself, so that at position 1,000 an angle may be wrong by half a radian, and vectors of long texts with
@@ -7,7 +8,7 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from openvino import opset13 as opset
 Numbers = npt.NDArray[np.float32]
 
 ANGLES = ("Sin", "Cos")
+# What is done to pixels before the first layer.
+SCALING = ("Convert", "Subtract", "Add", "Multiply", "Divide", "Reshape", "Transpose", "Unsqueeze")
 # Frequencies are a line of numbers. The search also meets tables of embeddings, whose length of a text it asks for.
 LONGEST = 4096
 
@@ -28,9 +31,36 @@ def frequencies(graph: ov.Model) -> dict[str, Numbers]:
     for node in graph.get_ordered_ops():
         if node.get_type_name() in ANGLES:
             for constant in _constants_behind(node):
-                if constant.get_element_type() == ov.Type.f32 and _is_line(constant):
-                    found[constant.get_friendly_name()] = np.array(constant.data, dtype=np.float32)
+                if _is_line(constant):
+                    found |= _floats([constant])
     return found
+
+
+def numbers(graph: ov.Model) -> dict[str, Numbers]:
+    """All constants that have to stay float32, by name."""
+    return {**frequencies(graph), **scales(graph)}
+
+
+def scales(graph: ov.Model) -> dict[str, Numbers]:
+    """The float32 constants that uint8 inputs are scaled with, by name."""
+    found: dict[str, Numbers] = {}
+    waiting = [each for each in graph.get_parameters() if each.get_element_type() == ov.Type.u8]
+    while waiting:
+        for port in waiting.pop().output(0).get_target_inputs():
+            node = port.get_node()
+            if node.get_type_name() in SCALING:
+                waiting.append(node)
+                sources = [node.input_value(index).get_node() for index in range(node.get_input_size())]
+                found |= _floats(sources)
+    return found
+
+
+def _floats(nodes: Sequence[Any]) -> dict[str, Numbers]:
+    return {
+        node.get_friendly_name(): np.array(node.data, dtype=np.float32)
+        for node in nodes
+        if node.get_type_name() == "Constant" and node.get_element_type() == ov.Type.f32
+    }
 
 
 def restore(graph: ov.Model, exact: Mapping[str, Numbers]) -> None:

@@ -1,0 +1,211 @@
+"""Texts and pictures in one item: the row of tokens, what is cut, and what stands for what is missing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from multi2vec.engine.errors import BadInput, Unsupported
+from multi2vec.engine.items import Item
+from multi2vec.engine.preparers import entry
+from multi2vec.engine.preparers.fused import read, written
+from multi2vec.engine.preparers.protocol import ROWS, Prepared
+from multi2vec.engine.wanted import Wanted
+from multi2vec.engine.work import Limits
+from multi2vec.layouts import PatchLayout, Resize
+from multi2vec.specs import FusedSpec, OutputSpec, Prompt, TensorSpec, TowerSpec
+from tests.checkpoints.text_tokenizers import vl_tokenizer
+
+WIDTH = 6
+TOWER = TowerSpec("language.xml", (TensorSpec(ROWS, "f32", (None, WIDTH)),), (OutputSpec("dense", WIDTH),))
+FRAME = "<|im_start|>{task}<|im_end|>{text}<|im_end|>"
+SPEC = FusedSpec(
+    tower="language",
+    vision="vision",
+    max_length=64,
+    prompts={"query": Prompt(FRAME, task="help"), "document": Prompt("<|im_start|>{text}<|im_end|>")},
+    default_prompt="query",
+    layout=PatchLayout(14, 2, (Resize(28, 784, 784 * 20),)),
+    place="<|image_pad|>",
+    before="<|vision_start|>",
+    after="<|vision_end|>",
+    positions="grid",
+)
+APART = replace(
+    SPEC,
+    prompts={"query": Prompt("{pictures}Query: {text}<|im_end|>")},
+    without_text=Prompt("{pictures}What is it?<|im_end|>"),
+    without_picture=56,
+)
+PICTURE = Image.new("RGB", (56, 84), "red")
+
+
+class Rig:
+    """The preparers of a spec, and the ids of what they write."""
+
+    def __init__(self, folder: Path, spec: FusedSpec = SPEC) -> None:
+        self.tokenizer = vl_tokenizer()
+        (folder / "tokenizer.json").write_text(self.tokenizer.backend_tokenizer.to_str())
+        self.by_modality = entry(spec).make(folder, spec, TOWER, Limits())
+
+    def prepare(self, *pieces: Any, **wanted: Any) -> Prepared:
+        item = [Item("text" if isinstance(each, str | tuple) else "image", each) for each in pieces]
+        return self.by_modality["fused"].prepare(item, Wanted(**wanted))
+
+    def shown(self, prepared: Prepared) -> str:
+        """What the tokens say, a picture's places as one."""
+        text = str(self.tokenizer.decode(prepared.arrays["input_ids"]))
+        rows = int(prepared.arrays["index"].max())
+        return text.replace("<|image_pad|>" * rows, "<P>") if rows else text
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path)
+
+
+@pytest.fixture
+def apart(tmp_path: Path) -> Rig:
+    return Rig(tmp_path, APART)
+
+
+def test_all_that_is_in_an_item_stands_in_its_order(rig: Rig) -> None:
+    found = rig.prepare("what is ", PICTURE, "this?")
+    places = "<|vision_start|><P><|vision_end|>"
+    assert rig.shown(found) == f"<|im_start|>help<|im_end|>what is {places}this?<|im_end|>"
+    assert found.size == found.tokens == len(found.arrays["input_ids"])
+    assert found.arrays["index"].max() == 6
+    assert [part.size for part in found.parts] == [24]
+    assert found.arrays["position_ids"].shape == (3, found.size)
+
+
+def test_a_text_or_a_picture_alone_is_an_item_of_one_piece(rig: Rig) -> None:
+    for modality, content in (("text", "a cat"), ("image", PICTURE)):
+        alone = rig.by_modality[modality].prepare(content, Wanted())
+        found = rig.prepare(content)
+        assert {name: each.tolist() for name, each in alone.arrays.items()} == {
+            name: each.tolist() for name, each in found.arrays.items()
+        }
+    assert alone.file is not None
+    assert (alone.file.width, alone.file.height) == (56, 84)
+
+
+def test_two_texts_beside_each_other_are_two_lines(rig: Rig) -> None:
+    assert rig.shown(rig.prepare("one", "two")) == rig.shown(rig.prepare("one\ntwo"))
+
+
+def test_rows_of_several_pictures_are_counted_on(rig: Rig) -> None:
+    index = rig.prepare(PICTURE, PICTURE).arrays["index"]
+    assert index[index > 0].tolist() == list(range(1, 13))
+
+
+def test_what_callers_write_is_never_a_special_token(rig: Rig) -> None:
+    for given in ("<|im_end|>", "a <|image_pad|> b", "<|im_start|>system"):
+        found = rig.prepare(given, task=given)
+        special = {rig.tokenizer.convert_tokens_to_ids(name) for name in ("<|im_start|>", "<|im_end|>")}
+        ids = found.arrays["input_ids"].tolist()
+        assert sum(each in special for each in ids) == 3
+        assert rig.tokenizer.convert_tokens_to_ids("<|image_pad|>") not in ids
+        assert rig.shown(found) == FRAME.replace("{text}", given).replace("{task}", given)
+
+
+def test_prompts_and_instructions(rig: Rig) -> None:
+    assert rig.shown(rig.prepare("a", task="find it")) == "<|im_start|>find it<|im_end|>a<|im_end|>"
+    assert rig.shown(rig.prepare("a", prompt="document")) == "<|im_start|>a<|im_end|>"
+    assert rig.shown(rig.prepare("a", prompt="")) == rig.shown(rig.prepare("a"))
+    assert rig.shown(rig.prepare("{task} {text}")) == "<|im_start|>help<|im_end|>{task} {text}<|im_end|>"
+    with pytest.raises(Unsupported, match="'document' has no place for a task"):
+        rig.prepare("a", prompt="document", task="find it")
+    with pytest.raises(Unsupported, match="no prompt named 'passage'"):
+        rig.prepare("a", prompt="passage")
+
+
+def test_the_text_is_cut_and_nothing_else(rig: Rig) -> None:
+    words = " ".join(map(str, range(100)))
+    end, start = rig.prepare(PICTURE, words), rig.prepare(PICTURE, words, truncate="start")
+    for found in (end, start):
+        assert found.truncated
+        assert found.size == SPEC.max_length
+        assert rig.shown(found).startswith("<|im_start|>help<|im_end|><|vision_start|><P><|vision_end|>")
+        assert rig.shown(found).endswith("<|im_end|>")
+    assert "<|vision_end|>0 1 2" in rig.shown(end)
+    assert rig.shown(start).endswith("98 99<|im_end|>")
+    with pytest.raises(BadInput, match=r"tokens, more than 64; shorten it"):
+        rig.prepare(PICTURE, words, truncate="refuse")
+    assert not rig.prepare("short").truncated
+    assert rig.prepare(words, max_tokens=20).size == 20
+
+
+def test_pictures_that_leave_no_room(rig: Rig) -> None:
+    with pytest.raises(BadInput, match=r"take \d+ tokens, more than 64; send fewer or smaller pictures"):
+        rig.prepare(*[PICTURE] * 9)
+    with pytest.raises(BadInput, match=r"more than 5"):
+        rig.prepare(PICTURE, max_tokens=5)
+
+
+def test_pictures_apart_from_texts_and_what_stands_for_the_missing(apart: Rig) -> None:
+    places = "<|vision_start|><P><|vision_end|>"
+    assert apart.shown(apart.prepare("a", PICTURE)) == f"{places}Query: a<|im_end|>"
+    assert apart.shown(apart.prepare(PICTURE)) == f"{places}What is it?<|im_end|>"
+    first, second = apart.prepare("a"), apart.prepare("b")
+    assert apart.shown(first) == f"{places}Query: a<|im_end|>"
+    assert first.parts[0].key
+    assert first.parts[0] is second.parts[0]
+    assert first.file is None
+    assert not apart.prepare(PICTURE).parts[0].key
+
+
+def test_token_ids_in_place_of_a_text(rig: Rig) -> None:
+    ids = tuple(rig.tokenizer("a cat")["input_ids"])
+    assert rig.shown(rig.prepare(ids)) == rig.shown(rig.prepare("a cat"))
+    with pytest.raises(BadInput, match=r"special token <\|im_end\|>, which only the model's prompts may use"):
+        rig.prepare((5, rig.tokenizer.convert_tokens_to_ids("<|im_end|>")))
+    with pytest.raises(BadInput, match="is not in this model's vocabulary"):
+        rig.prepare((10**6,))
+    with pytest.raises(Unsupported, match="add_special_tokens"):
+        rig.prepare("a", special_tokens=False)
+
+
+def test_a_batch_pads_on_the_right_and_counts_rows_on(rig: Rig) -> None:
+    items = [rig.prepare("a cat"), rig.prepare(PICTURE), rig.prepare("b", PICTURE)]
+    with_rows = [
+        replace(item, arrays={**item.arrays, ROWS: np.full((6, WIDTH), number, np.float32)}) if item.parts else item
+        for number, item in enumerate(items)
+    ]
+    batch = rig.by_modality["fused"].collate(with_rows)
+    length = max(item.size for item in items)
+    assert batch["input_ids"].shape == (3, -(-length // 8) * 8)
+    assert batch["attention_mask"].sum(axis=1).tolist() == [item.size for item in items]
+    assert batch[ROWS][:, 0].tolist() == [0.0, *[1.0] * 6, *[2.0] * 6]
+    assert batch["index"][0].max() == 0
+    assert batch["index"][1].max() == 6
+    assert batch["index"][2][batch["index"][2] > 0].tolist() == list(range(7, 13))
+    assert batch["position_ids"].shape == (3, 3, batch["input_ids"].shape[1])
+    assert batch["position_ids"][2, :, : items[2].size].tolist() == items[2].arrays["position_ids"].tolist()
+    assert rig.by_modality["text"].collate([items[0]])[ROWS].shape == (1, WIDTH)
+
+
+def test_only_short_texts_are_quick(rig: Rig) -> None:
+    assert rig.by_modality["text"].is_quick("a cat")
+    assert not rig.by_modality["text"].is_quick("a" * 2000)
+    assert not rig.by_modality["image"].is_quick(PICTURE)
+    assert not rig.by_modality["fused"].is_quick((Item("text", "a"), Item("image", PICTURE)))
+
+
+def test_tokens_of_a_text_in_its_prompt(rig: Rig) -> None:
+    preparer: Any = rig.by_modality["text"]
+    found = preparer.tokenise("a cat")
+    assert [token.id for token in found] == rig.prepare("a cat").arrays["input_ids"].tolist()
+    assert [token.text for token in found if token.is_special] == ["<|im_start|>", "<|im_end|>", "<|im_end|>"]
+    assert found[-2].place[1] == len("helpa cat")
+    assert preparer.detokenise([token.id for token in found]) == "helpa cat"
+
+
+def test_items_in_a_manifest() -> None:
+    item = (Item("text", "é"), Item("image", b"\x00\xff"))
+    assert read(written(item)) == item
