@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pytest
 import weaviate
+from PIL import Image
 from weaviate import WeaviateClient
 from weaviate.classes.config import Configure
-from weaviate.classes.query import MetadataQuery, Rerank
+from weaviate.classes.query import MetadataQuery, NearMediaType, Rerank
 from weaviate.collections import Collection
 
 from tests import pages
@@ -22,6 +25,7 @@ from tests.e2e.conftest import StartWeaviate
 from tests.e2e.library import PROPERTIES, SMALLEST_COSINE, cosine, load, titles, vectors_by_title
 from tests.e2e.pictures import scenes
 from tests.e2e.weaviate_server import DEFAULT_VERSION, Server
+from tests.engine.video.films import film
 from tests.server import ROOT
 from tests.server import Server as Service
 
@@ -142,6 +146,31 @@ def test_pictures(module: str, modules_server: Server, demo: Service, make: Any)
     if module == "multi2vec-bind":
         assert titles(collection.query.near_image(PICTURES[0].image, limit=1)) == [PICTURES[0].title]
     assert "picture" in failure(collection, title="broken", image=BROKEN)
+
+
+def test_videos(modules_server: Server, demo: Service, make: Any) -> None:
+    """Stored is one vector for each video, that of eight of its frames; a video finds itself, and a text what is shown
+    in it."""
+    vector = Configure.Vectors.multi2vec_bind(video_fields=["image"], text_fields=["title"])
+    collection = make(Configure.Vectors.multi2vec_bind(video_fields=["image"]))
+    films = {picture.title: still(picture.png) for picture in PICTURES[:6]}
+    load(collection, [{"title": title, "image": film} for title, film in films.items()], size=3)
+    rows = demo.post(video=[*films.values()]).json()["videoVectors"]
+    stored = vectors_by_title(collection)
+    for title, row in zip(films, rows, strict=True):
+        assert cosine(stored[title], np.array(row, np.float32)) >= SMALLEST_COSINE
+        found = collection.query.near_media(films[title], media_type=NearMediaType.VIDEO, limit=2)
+        assert titles(found)[0] == title
+    hits = [titles(collection.query.near_text(title, limit=1)) == [title] for title in films]
+    assert sum(hits) >= 5
+    assert "a video" in failure(collection, title="broken", image=BROKEN)
+    load(make(vector), [{"title": title, "image": film} for title, film in films.items()])
+
+
+def still(png: bytes) -> str:
+    """A film of two seconds that shows the picture, in base64."""
+    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    return base64.b64encode(film(times=range(20), pictures=[pixels] * 20, options={"crf": "4"})).decode()
 
 
 @pytest.mark.parametrize("module", TEXTS)

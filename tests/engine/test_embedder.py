@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from multi2vec.engine import embedder as embedders
-from multi2vec.engine import loading
+from multi2vec.engine import lanes, loading
 from multi2vec.engine.encoder import Encoder, Execution
 from multi2vec.engine.errors import BadInput, EncodeFailed, Overloaded, Unsupported
 from multi2vec.engine.wanted import Wanted
@@ -154,8 +153,8 @@ def test_a_broken_picture_says_which_and_harms_no_other(rig: Rig) -> None:
 
 def test_a_modality_that_the_model_lacks(rig: Rig) -> None:
     async def main() -> None:
-        with pytest.raises(Unsupported, match="toy has no video tower"):
-            await rig.embedder.embed("video", ["AAAA"])
+        with pytest.raises(Unsupported, match="toy has no audio tower"):
+            await rig.embedder.embed("audio", ["AAAA"])
 
     asyncio.run(main())
 
@@ -209,7 +208,7 @@ def test_of_a_long_request_only_some_items_are_prepared_ahead(rig: Rig, monkeypa
         pictures = [np.full((8, 8, 3), n, dtype=np.uint8) for n in range(200)]
         out = await rig.picture_vectors(pictures)
         assert len(out) == 200
-        assert most <= embedders.PREPARED_AHEAD * WORK.budgets["image"].items
+        assert most <= lanes.PREPARED_AHEAD * WORK.budgets["image"].items
 
     asyncio.run(main())
 
@@ -228,14 +227,14 @@ def test_a_wish_that_cannot_be_fulfilled_costs_no_work(rig: Rig) -> None:
 def test_large_answers_are_finished_off_the_event_loop(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         threads: list[str] = []
-        original = embedders.Finisher.finish
+        original = lanes.Finisher.finish
 
         def finish(self: Any, rows: Any) -> Any:
             threads.append(threading.current_thread().name)
             return original(self, rows)
 
-        monkeypatch.setattr(embedders.Finisher, "finish", finish)
-        monkeypatch.setattr(embedders, "FINISHED_HERE", 4 * toy.DIMENSIONS)
+        monkeypatch.setattr(lanes.Finisher, "finish", finish)
+        monkeypatch.setattr(lanes, "FINISHED_HERE", 4 * toy.DIMENSIONS)
         few = await rig.text_vectors(["red", "cat"])
         many = await rig.text_vectors([f"red {word}" for word in toy.WORDS[4:12]] + ["red", "cat"])
         np.testing.assert_array_equal(few, many[-2:])

@@ -323,10 +323,10 @@ def test_addresses(address: str, is_allowed: bool) -> None:
 )
 def test_hosts(allowed: str, url: str, is_allowed: bool) -> None:
     if is_allowed:
-        assert fetching.check(url, Rules(hosts=(allowed,))).path == "/a"
+        assert fetching.check(Link(url), Rules(hosts=(allowed,))).path == "/a"
     else:
         with pytest.raises(BadRequest):
-            fetching.check(url, Rules(hosts=(allowed,)))
+            fetching.check(Link(url), Rules(hosts=(allowed,)))
 
 
 class TestServed:

@@ -3,42 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import time
-from collections.abc import Awaitable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from multi2vec.engine.errors import ClientError, Unsupported
-from multi2vec.engine.observer import LaneObserver
-from multi2vec.engine.preparers import Prepared, Preparer
-from multi2vec.engine.preparers.protocol import ROWS
-from multi2vec.engine.queues import Asked, Encoded, PartQueue, TowerQueue
-from multi2vec.engine.rows import Row
-from multi2vec.engine.vectors import Finisher
+from multi2vec.engine.errors import Unsupported
+from multi2vec.engine.frames import FrameLane
+from multi2vec.engine.lanes import Lane
+from multi2vec.engine.queues import PartQueue, TowerQueue
 from multi2vec.engine.wanted import Embedded, Wanted
 from multi2vec.manifest import Manifest
 from multi2vec.specs import Modality, word
 
-# So many times as many items of one request as a batch may hold are prepared ahead of the encoder: enough to choose
-# batches of like size from, and a bound on memory for requests of any length.
-PREPARED_AHEAD = 8
-
-# Rows of so many numbers are cut and normalised in about 0.1 ms; more of them leave the event loop alone.
-FINISHED_HERE = 100_000
+VIDEO: Modality = "video"
 
 
 class Embedder:
     """Vectors of one model. Its coroutines run on any event loop, one loop at a time."""
 
-    def __init__(self, manifest: Manifest, lanes: Mapping[Modality, Lane], pool: ThreadPoolExecutor) -> None:
-        """`loading.open_model` makes it out of a model folder."""
+    def __init__(
+        self,
+        manifest: Manifest,
+        lanes: Mapping[Modality, Lane],
+        pools: Sequence[ThreadPoolExecutor],
+        *,
+        films: FrameLane | None = None,
+    ) -> None:
+        """`loading.open_model` makes it out of a model folder. `films` is for videos of a model of pictures."""
         self.manifest = manifest
         self.lanes = lanes
-        self._pool = pool
+        self._ways: dict[Modality, Lane | FrameLane] = {**lanes, **({VIDEO: films} if films is not None else {})}
+        self._pools = pools
 
     async def embed(self, modality: Modality, items: Sequence[Any], wanted: Wanted = Wanted()) -> Embedded:
         """One row per item, in the order of the items; what items can be, the modality's preparer says.
@@ -46,9 +44,9 @@ class Embedder:
         Raises `ClientError` for an item that cannot be used (its message says which) and for wishes that the model
         cannot fulfil, `Overloaded`, and `EncodeFailed`.
         """
-        lane = self.lanes.get(modality)
-        if lane is not None:
-            return await lane.embed(items, _decided(wanted, len(items)))
+        way = self._ways.get(modality)
+        if way is not None:
+            return await way.embed(items, _decided(wanted, len(items)))
         if items:
             raise Unsupported(f"{self.manifest.tag} has no {word(modality)} tower")
         return Embedded(np.empty((0, self.manifest.dimensions), dtype=np.float32), (), 0, (), ())  # type: ignore[arg-type]
@@ -77,131 +75,12 @@ class Embedder:
 
     def close(self, *, wait: bool = False) -> None:
         """Let go of all threads; what runs is finished, and with `wait` before this returns."""
-        self._pool.shutdown(wait=wait, cancel_futures=True)
+        for pool in self._pools:
+            pool.shutdown(wait=wait, cancel_futures=True)
         for queue in self.queues.values():
             queue.batcher.close(wait=wait)
-
-
-class Lane:
-    """The way of one modality: prepare each item, queue it, collect the rows in request order."""
-
-    def __init__(
-        self,
-        manifest: Manifest,
-        modality: Modality,
-        preparer: Preparer[Any],
-        queue: TowerQueue,
-        *,
-        parts: PartQueue | None,
-        pool: ThreadPoolExecutor,
-        observer: LaneObserver,
-    ) -> None:
-        self.preparer = preparer
-        self.queue, self.parts = queue, parts
-        self.encoder, self.choice, self.batcher = queue.encoder, queue.choice, queue.batcher
-        self.outputs = queue.outputs
-        self._output = {output.name: output for output in self.outputs}
-        self._manifest = manifest
-        self._word = word(modality)
-        self._pool = pool
-        self._ahead = PREPARED_AHEAD * queue.budget.items
-        self._observer = observer
-
-    async def embed(self, items: Sequence[Any], wanted: Wanted) -> Embedded:
-        """One row per item; equal items are computed once."""
-        with self._observer.embedding():
-            return await self._embedded(items, wanted)
-
-    async def _embedded(self, items: Sequence[Any], wanted: Wanted) -> Embedded:
-        finisher = Finisher(self._manifest, self.outputs, wanted)
-        self._observer.received(len(items), is_search=bool(wanted.is_search))
-        places, first = _distinct(items)
-        self._observer.deduplicated(len(items) - len(first))
-        with self.batcher.admit(len(first)):
-            encoded = await self._all([items[index] for index in first], first, len(items), wanted)
-        finished = await self._finished(finisher, [each.row for each in encoded])
-        if len(first) < len(items):
-            encoded = [encoded[place] for place in places]
-            finished = finished[places] if isinstance(finished, np.ndarray) else [finished[place] for place in places]
-        tokens, truncated = [each.tokens for each in encoded], sum(each.truncated for each in encoded)
-        self._observer.embedded(tokens, truncated, (each.batch for each in encoded))
-        spent, files = [each.spent for each in encoded], [each.file for each in encoded]
-        return Embedded(finished, tokens, truncated, spent, files)
-
-    async def _all(self, items: Sequence[Any], places: Sequence[int], of: int, wanted: Wanted) -> Sequence[Encoded]:
-        """The items, of which each stands at its place among so many of the request."""
-        if of == 1:
-            return [await self._one(items[0], wanted)]
-        gate = asyncio.Semaphore(self._ahead) if len(items) > self._ahead else contextlib.nullcontext()
-        tasks = [asyncio.ensure_future(self._one_through(gate, item, wanted)) for item in items]
-        try:
-            return await asyncio.gather(*tasks)
-        except ClientError as error:
-            failed = next(i for i, task in enumerate(tasks) if task.done() and task.exception() is error)
-            raise error.about(f"{self._word} {places[failed] + 1} of {of}") from None
-        finally:
-            for task in tasks:
-                task.cancel()
-
-    async def _one_through(self, gate: Any, item: Any, wanted: Wanted) -> Encoded:
-        async with gate:
-            return await self._one(item, wanted)
-
-    async def _one(self, item: Any, wanted: Wanted) -> Encoded:
-        started = time.perf_counter()
-        prepared = await self._with_rows(await self._prepared(item, wanted))
-        queued = time.perf_counter()
-        self._observer.prepared(queued - started)
-        if prepared.truncated:
-            self._observer.truncated(1)
-        asked = Asked(prepared, self._output[wanted.output], queued - started, queued)
-        return await self.batcher.submit(asked, prepared.size)
-
-    async def _prepared(self, item: Any, wanted: Wanted) -> Prepared:
-        if self.preparer.is_quick(item):
-            return self.preparer.prepare(item, wanted)
-        there: Awaitable[Prepared] = asyncio.get_running_loop().run_in_executor(
-            self._pool, self.preparer.prepare, item, wanted
-        )
-        return await there
-
-    async def _with_rows(self, prepared: Prepared) -> Prepared:
-        """With what a tower of their own makes of its parts."""
-        if self.parts is None or not prepared.parts:
-            return prepared
-        rows = await self.parts.rows(prepared.parts)
-        return replace(prepared, arrays={**prepared.arrays, ROWS: rows}, parts=())
-
-    async def _finished(self, finisher: Finisher, rows: Sequence[Row]) -> Sequence[Row]:
-        first = rows[0] if rows else None
-        if not isinstance(first, np.ndarray) or first.size * len(rows) <= FINISHED_HERE:
-            return finisher.finish(rows)
-        return await asyncio.get_running_loop().run_in_executor(self._pool, finisher.finish, rows)
 
 
 def _decided(wanted: Wanted, items: int) -> Wanted:
     """With whether a request of so many items is a search."""
     return replace(wanted, is_search=items == 1) if wanted.is_search is None else wanted
-
-
-def _distinct(items: Sequence[Any]) -> tuple[list[int], list[int]]:
-    """For each item its place among the distinct ones, and for each of those where it stands first."""
-    numbers: dict[Hashable, int] = {}
-    first: list[int] = []
-    places: list[int] = []
-    for index, item in enumerate(items):
-        key = _key(item)
-        if key not in numbers:
-            numbers[key] = len(first)
-            first.append(index)
-        places.append(numbers[key])
-    return places, first
-
-
-def _key(item: Any) -> Hashable:
-    """What equal items have in common. Pixels are slow to compare: they are equal when they are the same object."""
-    try:
-        hash(item)
-    except TypeError:
-        return id(item)
-    return item if isinstance(item, str | bytes | tuple) else id(item)

@@ -9,8 +9,10 @@ from functools import cache
 from pathlib import Path
 
 from multi2vec import manifest as manifests
-from multi2vec.engine.embedder import Embedder, Lane
+from multi2vec.engine.embedder import VIDEO, Embedder
 from multi2vec.engine.encoder import Encoder, Execution
+from multi2vec.engine.frames import FrameLane
+from multi2vec.engine.lanes import Lane
 from multi2vec.engine.observer import LaneObserver, Observer
 from multi2vec.engine.plans import Plan, Planner, TowerPlan
 from multi2vec.engine.preparers import PREPARERS
@@ -47,9 +49,14 @@ def open_model(
         finally:
             # A damaged file is reported first: it explains the rest.
             verified.result()
-    pool = ThreadPoolExecutor(work.prepare_threads or execution.cpu_threads, thread_name_prefix="prepare")
+    threads = work.prepare_threads or execution.cpu_threads
+    pool, decoding = (ThreadPoolExecutor(threads, thread_name_prefix=name) for name in ("prepare", "decode"))
     make = _Lanes(manifest, encoders, work, pool, cache(observer.lane))
-    return Embedder(manifest, {modality: lane for plan in plans for modality, lane in make.of(plan).items()}, pool)
+    lanes = {modality: lane for plan in plans for modality, lane in make.of(plan).items()}
+    films = None
+    if "image" in lanes and VIDEO not in lanes:
+        films = FrameLane(manifest, lanes["image"], limits, decoding, observer.lane(VIDEO))
+    return Embedder(manifest, lanes, (pool, decoding), films=films)
 
 
 def _compile(folder: Path, manifest: Manifest, plans: Sequence[Plan]) -> dict[str, Encoder]:

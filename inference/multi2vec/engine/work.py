@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from multi2vec.engine.video.limits import VideoLimits
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -48,3 +50,4 @@ class Limits:
 
     picture_bytes: int = 32 * 1024 * 1024
     picture_pixels: int = 64_000_000
+    video: VideoLimits = field(default_factory=VideoLimits)

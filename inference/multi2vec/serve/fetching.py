@@ -1,4 +1,5 @@
-"""Pictures by URL: off unless hosts are allowed, and safe against what a caller's URL can do to the network behind.
+"""Pictures and videos by URL: off unless hosts are allowed, and safe against what a caller's URL can do to the network
+behind.
 
     URL → scheme, host and port allowed → address allowed → answer → body within limits
               ↑                                               │
@@ -16,7 +17,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -35,18 +36,33 @@ PORTS = {"http": 80, "https": 443}
 REDIRECTS = (301, 302, 303, 307, 308)
 HEADERS = (
     ("user-agent", f"multi2vec-openvino/{__version__}"),
-    ("accept", "image/*"),
     ("accept-encoding", "identity"),
 )
 HOSTS_SETTING, NETWORKS_SETTING = "FETCH_HOSTS", "FETCH_NETWORKS"
-BYTES_SETTING, TOGETHER_SETTING = "MAX_PICTURE_BYTES", "MAX_BODY_BYTES"
+TOGETHER_SETTING = "MAX_BODY_BYTES"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What may be fetched: what it is called, which types are asked for, what a data URI of it looks like, and the
+    setting that bounds its bytes."""
+
+    word: str
+    accept: str
+    uri: str
+    setting: str
+
+
+PICTURE = Kind("picture", "image/*", "data:image/png;base64,…", "MAX_PICTURE_BYTES")
+VIDEO = Kind("video", "video/*", "data:video/mp4;base64,…", "MAX_VIDEO_BYTES")
 
 
 @dataclass(frozen=True)
 class Link:
-    """Where a picture is to be fetched from."""
+    """Where a picture or a video is to be fetched from."""
 
     url: str
+    kind: Kind = PICTURE
 
 
 @dataclass(frozen=True)
@@ -54,21 +70,26 @@ class Rules:
     """What may be fetched.
 
     A host is a name, `*.name` for all below it, or `*`; with `:port` that port, else 80 and 443. `networks` are
-    addresses that are allowed though they are not public. `size` is in bytes, `together` that of all pictures of a
-    request; `seconds` are for all of one picture.
+    addresses that are allowed though they are not public. `size` is in bytes, `video_size` that of a video, `together`
+    that of all files of a request; `seconds` are for all of one file.
     """
 
     hosts: tuple[str, ...] = ()
     networks: tuple[Network, ...] = ()
     size: int = 32 * 1024 * 1024
+    video_size: int = 128 * 1024 * 1024
     together: int = 128 * 1024 * 1024
     seconds: float = 10.0
     redirects: int = 3
     connections: int = 16
 
+    def most(self, kind: Kind) -> int:
+        """The most bytes of a file."""
+        return self.video_size if kind is VIDEO else self.size
+
 
 class Fetcher:
-    """Fetches pictures within the rules. Runs on one event loop."""
+    """Fetches files within the rules. Runs on one event loop."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
@@ -86,11 +107,11 @@ class Fetcher:
         async with self._gate:
             try:
                 async with asyncio.timeout(self._rules.seconds):
-                    return await self._followed(link.url)
+                    return await self._followed(link)
             except TimeoutError:
-                raise _unfetched(link.url, f"it took longer than {self._rules.seconds:g} s") from None
+                raise _unfetched(link, f"it took longer than {self._rules.seconds:g} s") from None
             except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException, OSError) as error:
-                raise _unfetched(link.url, _reason(error)) from None
+                raise _unfetched(link, _reason(error)) from None
 
     async def fetch_all(self, links: Collection[Link]) -> dict[Link, bytes]:
         """The files of all links, side by side; the first error ends the others. Raises `TooLarge` too when they are
@@ -101,7 +122,7 @@ class Fetcher:
             for done in asyncio.as_completed(tasks.values()):
                 found += len(await done)
                 if found > self._rules.together:
-                    raise TooLarge(f"the pictures have more than {self._rules.together} bytes", limit=TOGETHER_SETTING)
+                    raise TooLarge(f"the files have more than {self._rules.together} bytes", limit=TOGETHER_SETTING)
             return {link: task.result() for link, task in tasks.items()}
         finally:
             for task in tasks.values():
@@ -111,15 +132,15 @@ class Fetcher:
         """Close all connections."""
         await self._pool.aclose()
 
-    async def _followed(self, url: str) -> bytes:
+    async def _followed(self, link: Link) -> bytes:
         for _ in range(self._rules.redirects + 1):
-            answer = await self._asked(check(url, self._rules))
+            answer = await self._asked(link, check(link, self._rules))
             if isinstance(answer, bytes):
                 return answer
-            url = urljoin(url, answer.url)
-        raise _unfetched(url, f"it was redirected more than {self._rules.redirects} times")
+            link = replace(link, url=urljoin(link.url, answer))
+        raise _unfetched(link, f"it was redirected more than {self._rules.redirects} times")
 
-    async def _asked(self, parts: SplitResult) -> bytes | Link:
+    async def _asked(self, link: Link, parts: SplitResult) -> bytes | str:
         """One answer: the file, or where to go on."""
         url = httpcore2.URL(
             scheme=parts.scheme,
@@ -127,25 +148,25 @@ class Fetcher:
             port=parts.port or PORTS[parts.scheme],
             target=f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}",
         )
-        headers = [("host", parts.netloc), *HEADERS]
+        headers = [("host", parts.netloc), ("accept", link.kind.accept), *HEADERS]
         timeouts = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), self._rules.seconds)}
         async with self._pool.stream("GET", url, headers=headers, extensions=timeouts) as response:
             told = {name.lower(): value.decode("latin-1") for name, value in response.headers}
             if response.status in REDIRECTS and b"location" in told:
-                return Link(told[b"location"])
+                return told[b"location"]
             if response.status != 200:
-                raise _unfetched(parts.geturl(), f"it answered {response.status}")
-            return await self._body(response, told.get(b"content-length", ""))
+                raise _unfetched(link, f"it answered {response.status}")
+            return await self._body(response, told.get(b"content-length", ""), link.kind)
 
-    async def _body(self, response: Any, announced: str) -> bytes:
-        most = self._rules.size
+    async def _body(self, response: Any, announced: str, kind: Kind) -> bytes:
+        most = self._rules.most(kind)
         if announced.isdecimal() and int(announced) > most:
-            raise TooLarge(f"a picture has {announced} bytes, more than {most}", limit=BYTES_SETTING)
+            raise TooLarge(f"a {kind.word} has {announced} bytes, more than {most}", limit=kind.setting)
         found = bytearray()
         async for chunk in response.aiter_stream():
             found += chunk
             if len(found) > most:
-                raise TooLarge(f"a picture has more than {most} bytes", limit=BYTES_SETTING)
+                raise TooLarge(f"a {kind.word} has more than {most} bytes", limit=kind.setting)
         return bytes(found)
 
 
@@ -170,7 +191,7 @@ class _Checked(httpcore2.AsyncNetworkBackend):
         for address in addresses:
             if not is_allowed(address, self._networks):
                 raise BadRequest(
-                    f"{host} has an address that is not public; pictures are not fetched from those",
+                    f"{host} has an address that is not public; nothing is fetched from those",
                     limit=NETWORKS_SETTING,
                 )
         return await self._first(addresses, port, timeout)
@@ -184,28 +205,28 @@ class _Checked(httpcore2.AsyncNetworkBackend):
         return await self._backend.connect_tcp(addresses[-1], port, timeout)
 
 
-def check(url: str, rules: Rules) -> SplitResult:
+def check(link: Link, rules: Rules) -> SplitResult:
     """The URL's parts. Raises `BadRequest` unless it is http or https and its host is allowed."""
     if not rules.hosts:
         raise BadRequest(
-            "pictures are not fetched from URLs here; send the file as a data URI, data:image/png;base64,…",
+            f"{link.kind.word}s are not fetched from URLs here; send the file as a data URI, {link.kind.uri}",
             limit=HOSTS_SETTING,
         )
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(link.url)
         port = parts.port
     except ValueError:
-        raise BadRequest("a picture's URL cannot be read") from None
-    is_plain = url.isascii() and url.isprintable() and " " not in url
+        raise BadRequest(f"a {link.kind.word}'s URL cannot be read") from None
+    is_plain = link.url.isascii() and link.url.isprintable() and " " not in link.url
     if parts.scheme not in PORTS or not parts.hostname or parts.username is not None or not is_plain:
-        raise BadRequest("a picture's URL is http://host/path or https://host/path, without a user's name")
+        raise BadRequest(f"a {link.kind.word}'s URL is http://host/path or https://host/path, without a user's name")
     if not any(_matches(host, parts.hostname, port) for host in rules.hosts):
-        raise BadRequest(f"pictures are not fetched from {parts.netloc}; allowed: {', '.join(rules.hosts)}")
+        raise BadRequest(f"{link.kind.word}s are not fetched from {parts.netloc}; allowed: {', '.join(rules.hosts)}")
     return parts
 
 
 def is_allowed(address: str, networks: Sequence[Network]) -> bool:
-    """Whether a picture may come from the address: it is public, or in one of the networks."""
+    """Whether a file may come from the address: it is public, or in one of the networks."""
     plain = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(plain, ipaddress.IPv6Address) and (inside := _version_4_inside(plain)):
         return is_allowed(str(inside), networks)
@@ -227,8 +248,8 @@ def _matches(allowed: str, host: str, port: int | None) -> bool:
     return is_port and is_host
 
 
-def _unfetched(url: str, why: str) -> BadInput:
-    return BadInput(f"the picture at {urlsplit(url).netloc} cannot be fetched: {why}")
+def _unfetched(link: Link, why: str) -> BadInput:
+    return BadInput(f"the {link.kind.word} at {urlsplit(link.url).netloc} cannot be fetched: {why}")
 
 
 def _reason(error: Exception) -> str:

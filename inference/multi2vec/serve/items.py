@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +10,13 @@ import numpy as np
 
 from multi2vec.engine.errors import TooLarge, Unsupported
 from multi2vec.engine.items import Item
+from multi2vec.engine.preparers.videos import USUAL, Video
 from multi2vec.engine.rows import Row
+from multi2vec.engine.video.sampling import Sampling
 from multi2vec.engine.wanted import Embedded, PictureFile, Spent, Wanted
 from multi2vec.manifest import Manifest
 from multi2vec.serve.errors import BadRequest
-from multi2vec.serve.fetching import Link
+from multi2vec.serve.fetching import VIDEO, Link
 from multi2vec.serve.service import Service
 from multi2vec.specs import Modality
 
@@ -48,6 +50,14 @@ def picture(content: str) -> Item:
     if content.startswith(PATH_HEADS):
         raise BadRequest("a picture is a data URI or base64, not a path of this machine's")
     return Item("image", Link(content) if content.startswith(URL_HEADS) else content)
+
+
+def video(content: str, sampling: Sampling = USUAL) -> Item:
+    """A video in base64, as a data URI, or at a URL, and which of its frames are wanted. Raises `BadRequest` for a
+    path."""
+    if content.startswith(PATH_HEADS):
+        raise BadRequest("a video is a data URI or base64, not a path of this machine's")
+    return Item("video", Video(Link(content, VIDEO) if content.startswith(URL_HEADS) else content, sampling))
 
 
 def string(content: str, manifest: Manifest) -> Item:
@@ -91,6 +101,10 @@ def together(items: Sequence[Item], manifest: Manifest) -> Item:
     )
 
 
+# What is made of files, by modality.
+FILES: dict[Modality, Callable[[str], Item]] = {"image": picture, "video": video}
+
+
 def are_ids(given: Any) -> bool:
     """Whether it is a list of token ids, of one at least."""
     return isinstance(given, list) and bool(given) and all(type(each) is int for each in given)
@@ -119,7 +133,7 @@ async def embed(service: Service, items: Sequence[Item], wanted: Wanted = Wanted
 
 async def _fetched(service: Service, items: Sequence[Item]) -> Sequence[Item]:
     """The items, with files in place of links."""
-    links = {part.content for item in items for part in _parts(item) if isinstance(part.content, Link)}
+    links = {link for item in items for part in _parts(item) if (link := _link(part.content)) is not None}
     if not links:
         return items
     files = await service.fetcher.fetch_all(links)
@@ -133,7 +147,17 @@ def _parts(item: Item) -> Sequence[Item]:
 def _with_files(item: Item, files: Mapping[Link, Any]) -> Item:
     if item.modality == "fused":
         return replace(item, content=tuple(_with_files(part, files) for part in item.content))
-    return replace(item, content=files.get(item.content, item.content)) if isinstance(item.content, Link) else item
+    link = _link(item.content)
+    if link is None:
+        return item
+    file = files[link]
+    return replace(item, content=replace(item.content, content=file) if isinstance(item.content, Video) else file)
+
+
+def _link(content: Any) -> Link | None:
+    """Where the file is to be fetched from, if it is."""
+    found = content.content if isinstance(content, Video) else content
+    return found if isinstance(found, Link) else None
 
 
 def _merged(places: dict[Modality, list[int]], embedded: dict[Modality, Embedded]) -> Embedded:
@@ -166,4 +190,4 @@ def _part(part: Any, where: str) -> Item:
         content = content.get("url", content.get("data"))
     if not isinstance(content, str):
         raise BadRequest(f"{where}.{key} is no string")
-    return picture(content) if modality == "image" else Item(modality, content)
+    return FILES[modality](content) if modality in FILES else Item(modality, content)

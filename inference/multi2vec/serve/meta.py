@@ -26,7 +26,12 @@ class Meta:
             "state": service.state,
             "towers": service.towers,
         }
-        return {**self._fixed, "execution": run, "truncated": service.metrics.truncated_items()}
+        return {
+            **self._fixed,
+            "modalities": service.modalities,
+            "execution": run,
+            "truncated": service.metrics.truncated_items(),
+        }
 
 
 def describe(manifest: Manifest) -> dict[str, Any]:
@@ -42,7 +47,6 @@ def describe(manifest: Manifest) -> dict[str, Any]:
         "licence": manifest.licence,
         "non_commercial": manifest.non_commercial,
         "languages": manifest.languages,
-        "modalities": manifest.modalities,
         "dimensions": manifest.dimensions,
         "cut_dimensions": manifest.cut_dimensions,
         "normalised": manifest.normalise,

@@ -21,17 +21,19 @@ from typing import Any, Literal
 
 from multi2vec import manifest as manifests
 from multi2vec.engine import loading, proof
-from multi2vec.engine.embedder import Embedder
+from multi2vec.engine.embedder import VIDEO, Embedder
 from multi2vec.engine.encoder import Execution
 from multi2vec.engine.errors import EmbedError, WrongVectors
 from multi2vec.engine.preparers import PREPARERS
+from multi2vec.engine.video import decoder
+from multi2vec.engine.video.limits import VideoLimits
 from multi2vec.engine.work import Admission, Limits, Work
 from multi2vec.manifest import Manifest
 from multi2vec.serve.errors import NotReady
 from multi2vec.serve.fetching import Fetcher, Rules
 from multi2vec.serve.metrics import Metrics
 from multi2vec.serve.settings import Settings, listed
-from multi2vec.specs import word
+from multi2vec.specs import Modality, word
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +65,13 @@ class Service:
     def is_ready(self) -> bool:
         """Whether requests are taken."""
         return self.state == "ready"
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """The kinds of input that are taken: the model's, and videos as pictures where they can be decoded."""
+        own = self.manifest.modalities
+        by_frames = "image" in own and VIDEO not in own and decoder.is_available()
+        return (*own, VIDEO) if by_frames else own
 
     @property
     def towers(self) -> dict[str, dict[str, Any]]:
@@ -157,7 +166,7 @@ class Service:
             settings.model_folder,
             self.execution,
             work(settings),
-            Limits(settings.max_picture_bytes, settings.max_picture_pixels),
+            limits(settings),
             self.metrics,
             manifest=self.manifest,
             verify_checksums=settings.verify_checksums,
@@ -187,12 +196,30 @@ def work(settings: Settings) -> Work:
     )
 
 
+def limits(settings: Settings) -> Limits:
+    """What a single item may cost, from the settings."""
+    return Limits(
+        settings.max_picture_bytes,
+        settings.max_picture_pixels,
+        VideoLimits(
+            bytes=settings.max_video_bytes,
+            packets=settings.max_video_packets,
+            pixels=settings.max_video_pixels,
+            decoded=settings.max_video_decoded_frames,
+            frames=settings.max_video_frames,
+            seconds=settings.max_video_decode_seconds,
+            memory=settings.max_video_memory_bytes,
+        ),
+    )
+
+
 def rules(settings: Settings) -> Rules:
     """What may be fetched by URL, from the settings."""
     return Rules(
         hosts=listed(settings.fetch_hosts),
         networks=tuple(map(ipaddress.ip_network, listed(settings.fetch_networks))),
         size=settings.max_picture_bytes,
+        video_size=settings.max_video_bytes,
         together=settings.max_body_bytes,
         seconds=settings.fetch_seconds,
         redirects=settings.fetch_redirects,

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from multi2vec import places
+from multi2vec.engine.video.limits import VideoLimits
 from multi2vec.engine.work import Limits
 
 MIB = 1024 * 1024
@@ -95,17 +96,34 @@ class Settings(BaseSettings):
         ge=1,
         description="Most pixels in a picture, read from its header before decoding",
     )
+    max_video_bytes: int = Field(default=VideoLimits.bytes, ge=1, description="Largest video file")
+    max_video_pixels: int = Field(default=VideoLimits.pixels, ge=1, description="Most pixels in a frame of a video")
+    max_video_frames: int = Field(default=VideoLimits.frames, ge=1, description="Most frames that are taken of a video")
+    max_video_decoded_frames: int = Field(
+        default=VideoLimits.decoded, ge=1, description="Most frames that are decoded to reach those"
+    )
+    max_video_packets: int = Field(default=VideoLimits.packets, ge=1, description="Most packets in a video's pictures")
+    max_video_decode_seconds: float = Field(
+        default=VideoLimits.seconds, gt=0, description="Seconds that decoding a video may take"
+    )
+    max_video_memory_bytes: int = Field(
+        default=VideoLimits.memory, ge=1, description="Address space of the process that decodes a video"
+    )
+    video_folder: Path | None = Field(
+        default=None,
+        description="A folder of videos that requests of Intel's API may name by their paths in it; none: no paths",
+    )
     fetch_hosts: str = Field(
         default="",
-        description="Hosts that pictures may be fetched from by URL, separated by commas: `example.org`, "
-        "`*.example.org`, `files:9000`, `*`; none: pictures are not fetched",
+        description="Hosts that pictures and videos may be fetched from by URL, separated by commas: `example.org`, "
+        "`*.example.org`, `files:9000`, `*`; none: nothing is fetched",
     )
     fetch_networks: str = Field(
         default="",
         description="Networks that those hosts may be in though they are not public, such as `10.1.0.0/16`",
     )
-    fetch_seconds: float = Field(default=10.0, gt=0, description="Seconds that fetching one picture may take")
-    fetch_redirects: int = Field(default=3, ge=0, description="Redirects that are followed when a picture is fetched")
+    fetch_seconds: float = Field(default=10.0, gt=0, description="Seconds that fetching one file may take")
+    fetch_redirects: int = Field(default=3, ge=0, description="Redirects that are followed when a file is fetched")
     max_queue: int = Field(
         default=4096, ge=1, description="Most texts, and most pictures, in hand; beyond it requests get 503"
     )

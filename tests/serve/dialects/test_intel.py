@@ -77,9 +77,11 @@ class TestEmbeddings:
             ({"type": "image_url", "image_url": "file:///etc/passwd"}, 400, ("not a path",)),
             ({"type": "video_frames"}, 400, ("input.video_frames is no list",)),
             ({"type": "video_frames", "video_frames": [{}]}, 400, ("input.video_frames[0] is no picture",)),
-            ({"type": "video_url", "video_url": "https://a/b.mp4"}, 400, ("no video tower", "video_frames")),
-            ({"type": "video_base64", "video_base64": "AAAA"}, 400, ("no video tower",)),
-            ({"type": "video_file", "video_path": "/tmp/a.mp4"}, 400, ("never read",)),
+            ({"type": "video_url", "video_url": "https://a/b.mp4"}, 400, ("videos are not fetched", "FETCH_HOSTS")),
+            ({"type": "video_url", "video_url": "file:///a.mp4"}, 400, ("not a path",)),
+            ({"type": "video_base64", "video_base64": "AAAA"}, 422, ("a video cannot be opened",)),
+            ({"type": "video_base64"}, 400, ("input.video_base64 is no string",)),
+            ({"type": "video_file", "video_path": "/tmp/a.mp4"}, 400, ("are not read here", "VIDEO_FOLDER")),
             ({"type": "frames_batch", "frames_manifest_path": "/a.json"}, 400, ("never read",)),
         ],
     )
@@ -111,10 +113,10 @@ class TestFacts:
         }
         assert server.get("/model/capabilities").json() == {
             "model": "toy",
-            "modalities": ["text", "image"],
+            "modalities": ["text", "image", "video"],
             "supports_text": True,
             "supports_image": True,
-            "supports_video": False,
+            "supports_video": True,
         }
 
     def test_health(self, server: Server) -> None:

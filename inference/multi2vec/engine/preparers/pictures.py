@@ -58,6 +58,9 @@ _one_large = threading.Lock()
 
 FILE_LIMIT, PIXEL_LIMIT = "MAX_PICTURE_BYTES", "MAX_PICTURE_PIXELS"
 
+# What data URIs look like.
+URIS = {"picture": "data:image/png;base64,iVBORw0…", "video": "data:video/mp4;base64,AAAAIGZ0…"}
+
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
@@ -84,31 +87,32 @@ class PicturePreparer:
         return {self._input: np.stack([item.arrays[self._input] for item in items])}
 
 
-def decode_base64(text: str, limits: Limits = Limits()) -> bytes:
-    """The bytes of a picture given in base64: standard or url-safe alphabet, with or without padding, white space and
-    a `data:` URI's head. Raises `BadInput`, or `TooLarge` before decoding."""
+def decode_base64(text: str, most: int, *, what: str = "picture", limit: str = FILE_LIMIT) -> bytes:
+    """The bytes of a file given in base64: standard or url-safe alphabet, with or without padding, white space and a
+    `data:` URI's head. Raises `BadInput`, or `TooLarge` before decoding for more than `most` bytes; `what` it is called
+    then, and `limit` the setting."""
     if text.startswith("data:"):
         head, comma, text = text.partition(",")
         if not comma or not head.endswith(";base64"):
-            raise BadInput("a picture's data URI must look like data:image/png;base64,iVBORw0…")
-    if len(text) * 3 // 4 > limits.picture_bytes + 2:
+            raise BadInput(f"a {what}'s data URI must look like {URIS[what]}")
+    if len(text) * 3 // 4 > most + 2:
         # White space may account for the difference; strip it only now that it matters.
         text = "".join(text.split())
-        if len(text) * 3 // 4 > limits.picture_bytes + 2:
-            raise TooLarge(f"a picture is larger than {limits.picture_bytes} bytes", limit=FILE_LIMIT)
+        if len(text) * 3 // 4 > most + 2:
+            raise TooLarge(f"a {what} is larger than {most} bytes", limit=limit)
     try:
         return binascii.a2b_base64(text, strict_mode=True)
     except ValueError:
-        return _decode_lenient(text)
+        return _decode_lenient(text, what)
 
 
-def _decode_lenient(text: str) -> bytes:
+def _decode_lenient(text: str, what: str) -> bytes:
     compact = "".join(text.split()).translate(_URL_SAFE).rstrip("=")
     try:
         return binascii.a2b_base64(compact + "=" * (-len(compact) % 4), strict_mode=True)
     except ValueError as error:
         reason = str(error).lower()
-        raise BadInput(f"a picture is not valid base64 ({reason}); send the file's bytes in base64") from None
+        raise BadInput(f"a {what} is not valid base64 ({reason}); send the file's bytes in base64") from None
 
 
 def prepare(picture: Picture, spec: PictureSpec, limits: Limits = Limits()) -> Pixels:
@@ -153,7 +157,7 @@ def _open(picture: Picture, limits: Limits) -> Image.Image:
         return _from_pixels(picture)
     if isinstance(picture, Path):
         return _open_file(_read(picture, limits), limits)
-    return _open_file(decode_base64(picture, limits) if isinstance(picture, str) else picture, limits)
+    return _open_file(decode_base64(picture, limits.picture_bytes) if isinstance(picture, str) else picture, limits)
 
 
 def _from_pixels(pixels: Pixels) -> Image.Image:

@@ -54,7 +54,7 @@ def decode(data: bytes | Path, sampling: Sampling, limits: VideoLimits = VideoLi
     long as the iterator: who leaves early closes that. Raises `BadInput` when no frame can be had, `TooLarge` when
     something is over a limit, `Overloaded` when no process can be started, and `Unsupported` without `av`.
     """
-    if importlib.util.find_spec("av") is None:
+    if not is_available():
         raise Unsupported(
             "there is no video decoder here: pip install 'multi2vec-openvino[video]', or an image that was built with "
             "--video, has one"
@@ -67,6 +67,11 @@ def decode(data: bytes | Path, sampling: Sampling, limits: VideoLimits = VideoLi
         file = stack.enter_context(_descriptor(data, limits))
         child = stack.enter_context(_Child(file, Job(sampling, limits)))
         yield from child.frames()
+
+
+def is_available() -> bool:
+    """Whether there is a decoder."""
+    return importlib.util.find_spec("av") is not None
 
 
 @contextlib.contextmanager

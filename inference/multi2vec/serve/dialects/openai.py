@@ -53,7 +53,7 @@ RATE_LIMITS = {
 }
 
 # What an object among the inputs may hold, in the order in which models of texts and pictures want to see it.
-OBJECTS = {"video": "video", "image": "image", "text": "text"}
+OBJECTS = ("video", "image", "text")
 
 
 class EmbeddingsRequest(Wishes):
@@ -77,7 +77,7 @@ class EmbeddingsRequest(Wishes):
 def endpoints(service: Service) -> tuple[Endpoint, ...]:
     """`/v1/embeddings` and `/embeddings`, `/v1/models` and `/models`, `/health`."""
     tag = service.manifest.tag
-    model = describe(service.manifest, int(time.time()))
+    model = describe(service.manifest, service.modalities, int(time.time()))
 
     async def embeddings(asked: EmbeddingsRequest) -> Response:
         inputs = parse(asked, service.manifest)
@@ -98,7 +98,7 @@ def endpoints(service: Service) -> tuple[Endpoint, ...]:
 DIALECT = Dialect("openai", endpoints, answers.openai_error)
 
 
-def describe(manifest: Manifest, since: int) -> dict[str, Any]:
+def describe(manifest: Manifest, modalities: Sequence[str], since: int) -> dict[str, Any]:
     """The model in the list of models; `since` in seconds of Unix time."""
     return {
         "id": manifest.tag,
@@ -108,7 +108,7 @@ def describe(manifest: Manifest, since: int) -> dict[str, Any]:
         "root": models.known_names(manifest)[-1],
         "max_model_len": models.longest_text(manifest),
         "dimensions": manifest.dimensions,
-        "modalities": manifest.modalities,
+        "modalities": modalities,
         "fingerprint": manifest.fingerprint,
     }
 
@@ -172,7 +172,7 @@ def _item(given: Any, modality: str | None, manifest: Manifest, where: str) -> I
             raise BadRequest(f"{where} is an empty string; a text has at least one character")
         if modality in (None, "text"):
             return items.text(given) if modality else items.string(given, manifest)
-        return items.picture(given) if modality == "image" else Item(modality, given)
+        return items.FILES[modality](given) if modality in items.FILES else Item(modality, given)
     if isinstance(given, list) and given:
         return items.text(given) if items.are_ids(given) else items.conversation(given, manifest, where)
     if isinstance(given, dict):
@@ -190,9 +190,11 @@ def _object(given: Mapping[str, Any], manifest: Manifest, where: str) -> Item:
         return items.parts(given["content"], manifest, f"{where}.content")
     contents = {key: value for key in OBJECTS if (value := given.get(key)) is not None}
     if not contents or not all(isinstance(value, str) for value in contents.values()):
-        raise BadRequest(f"{where} has {', '.join(given) or 'nothing'}; it has a text or an image, as a string")
+        raise BadRequest(
+            f"{where} has {', '.join(given) or 'nothing'}; it has a text, an image or a video, as a string"
+        )
     return items.together(
-        [items.picture(value) if key == "image" else Item(OBJECTS[key], value) for key, value in contents.items()],
+        [items.FILES[key](value) if key in items.FILES else items.text(value) for key, value in contents.items()],
         manifest,
     )
 

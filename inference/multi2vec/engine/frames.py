@@ -1,0 +1,99 @@
+"""Videos through a model of pictures: the vectors of some frames, or one for the whole video out of them.
+
+The whole video's is the mean of its frames' vectors at unit length, as ImageBind averages clips (arXiv 2305.05665).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from multi2vec.engine.errors import ClientError
+from multi2vec.engine.lanes import Lane
+from multi2vec.engine.observer import LaneObserver
+from multi2vec.engine.preparers import Prepared
+from multi2vec.engine.preparers.videos import Video, prepared, video_of
+from multi2vec.engine.queues import Encoded
+from multi2vec.engine.vectors import Finisher, normalise
+from multi2vec.engine.wanted import Embedded, Spent, Wanted
+from multi2vec.engine.work import Limits
+from multi2vec.manifest import Manifest
+from multi2vec.specs import DENSE, OutputSpec
+
+# The output that has a vector for each frame.
+FRAMES = "frames"
+
+
+class FrameLane:
+    """The way of videos: decode and prepare their frames, let the lane of pictures encode them, put them together."""
+
+    def __init__(
+        self, manifest: Manifest, pictures: Lane, limits: Limits, pool: ThreadPoolExecutor, observer: LaneObserver
+    ) -> None:
+        self.queue, self.parts = pictures.queue, pictures.parts
+        self.outputs = (OutputSpec(DENSE, manifest.dimensions), OutputSpec(FRAMES, manifest.dimensions, "tokens"))
+        self._manifest, self._pictures, self._limits = manifest, pictures, limits
+        self._pool, self._observer = pool, observer
+
+    async def embed(self, items: Sequence[Any], wanted: Wanted) -> Embedded:
+        """One row per video: `dense`, or with the output `frames` float32 (frames, dimensions)."""
+        with self._observer.embedding():
+            finisher = Finisher(self._manifest, self.outputs, wanted)
+            self._observer.received(len(items), is_search=bool(wanted.is_search))
+            videos = [video_of(item) for item in items]
+            with self.queue.batcher.admit(len(videos)):
+                found = await self._all(videos, wanted)
+            whole = wanted.output == DENSE
+            rows = [_mean(frames) if whole else np.stack([each.row for each in frames]) for frames in found]  # type: ignore[misc]
+            tokens = [sum(frame.tokens for frame in frames) for frames in found]
+            self._observer.embedded(tokens, 0, (frame.batch for frames in found for frame in frames))
+            spent = [_longest(frames) for frames in found]
+            return Embedded(finisher.finish(rows), tokens, 0, spent, [None] * len(rows))
+
+    async def _all(self, videos: Sequence[Video], wanted: Wanted) -> list[list[Encoded]]:
+        tasks = [asyncio.ensure_future(self._one(video, wanted)) for video in videos]
+        try:
+            return await asyncio.gather(*tasks)
+        except ClientError as error:
+            place = next(i for i, task in enumerate(tasks) if task.done() and task.exception() is error)
+            raise error if len(videos) == 1 else error.about(f"video {place + 1} of {len(videos)}") from None
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _one(self, video: Video, wanted: Wanted) -> list[Encoded]:
+        started = time.perf_counter()
+        frames = await self._frames(video, wanted)
+        seconds = time.perf_counter() - started
+        self._observer.prepared(seconds)
+        pictures = [self._pictures.encoded(frame, DENSE, seconds) for frame in frames]
+        return await asyncio.gather(*pictures)
+
+    async def _frames(self, video: Video, wanted: Wanted) -> list[Prepared]:
+        left = threading.Event()
+        loop, preparer = asyncio.get_running_loop(), self._pictures.preparer
+        try:
+            return await loop.run_in_executor(
+                self._pool, prepared, video, preparer, wanted, self._limits, lambda: not left.is_set()
+            )
+        finally:
+            # Who asked may be gone: the decoder need not go on for nobody.
+            left.set()
+
+
+def _mean(frames: Sequence[Encoded]) -> Any:
+    return normalise(np.stack([frame.row for frame in frames])).mean(axis=0)  # type: ignore[misc]
+
+
+def _longest(frames: Sequence[Encoded]) -> Spent:
+    return Spent(
+        max(frame.spent.prepare for frame in frames),
+        max(frame.spent.wait for frame in frames),
+        max(frame.spent.encode for frame in frames),
+    )
