@@ -42,4 +42,14 @@ class PatchLayout:
     frames: int = 1
 
 
-Layout = PatchLayout
+@dataclass(frozen=True)
+class HdLayout:
+    """Phi-3-V's: the picture becomes whole tiles in about its own proportions, at most `crops` of them.
+
+    The vision tower takes them as one picture, and makes the whole of it at a tile's size by itself.
+    """
+
+    crops: int
+
+
+Layout = PatchLayout | HdLayout

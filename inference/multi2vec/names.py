@@ -22,10 +22,14 @@ def tags(folder: Path) -> list[str]:
 
 
 def resolve(name: str, folder: Path) -> str | None:
-    """The tag that is meant: the name itself, or that of the one recipe which has it as another name; else None."""
+    """The tag that is meant: the name itself, or that of the one recipe which has it as another name; else None. Of
+    several of one repository, that which is called as the repository is."""
     if name in tags(folder):
         return name
     meant = {tag for tag, other in all_aliases(folder) if other == name}
+    own = name.rpartition("/")[2]
+    if own in meant:
+        return own
     return meant.pop() if len(meant) == 1 else None
 
 

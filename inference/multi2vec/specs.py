@@ -214,7 +214,8 @@ class FusedSpec:
     arXiv 2409.12191).
 
     `without_text` and `without_picture` are for items that lack the one or the other: what is said then, and the side
-    in pixels of a black square that is shown. `nothing` is the text of an empty item.
+    in pixels of a black square that is shown. `with_picture` is said in place of each other prompt where an item has
+    both. `nothing` is the text of an empty item.
     """
 
     tower: str
@@ -228,6 +229,7 @@ class FusedSpec:
     after: str = ""
     positions: Literal["own", "line", "grid"] = "own"
     without_text: Prompt | None = None
+    with_picture: Prompt | None = None
     without_picture: int | None = None
     nothing: str = ""
     pad_id: int = 0

@@ -57,6 +57,7 @@ def phi3_v(
     tokenizer = phi3_tokenizer()
     tokenizer.save_pretrained(folder)
     _change_class(folder / "tokenizer_config.json")
+    _make_a_word_of(folder / "tokenizer.json", "</s>")
     config = configuration(tokenizer, text)
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
@@ -170,3 +171,11 @@ def phi3_tokenizer() -> PreTrainedTokenizerFast:
 def _change_class(path: Path) -> None:
     changes = {"tokenizer_class": "LlamaTokenizer", "add_bos_token": True, "add_eos_token": False, "legacy": False}
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def _make_a_word_of(path: Path, token: str) -> None:
+    """The published file does not call it special, so that it is a token wherever somebody writes it."""
+    file = json.loads(path.read_text())
+    (found,) = (each for each in file["added_tokens"] if each["content"] == token)
+    found |= {"special": False, "rstrip": True}
+    path.write_text(json.dumps(file, ensure_ascii=False))

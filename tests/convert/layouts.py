@@ -17,6 +17,7 @@ from tests.checkpoints import (
     clip_layouts,
     jina_v3_layouts,
     mobileclip_layouts,
+    phi3_v_layouts,
     qwen2_vl_layouts,
     siglip_layouts,
     text_layouts,
@@ -121,6 +122,9 @@ QWEN_VL = ("model.layers.1.self_attn.q_proj.weight", "visual.blocks.0.attn.qkv.b
 IN_A_ROW = ("input_ids", "index", "position_ids")
 OF_PICTURES = tuple(f"picture {number} {name}" for number in (1, 2, 3) for name in ("pixels", "position_ids"))
 FUSED = {"text": IN_A_ROW, "image": (*IN_A_ROW, *OF_PICTURES[:2]), "fused": (*IN_A_ROW, *OF_PICTURES)}
+PHI3_V = {
+    modality: tuple(name for name in names if not name.endswith("position_ids")) for modality, names in FUSED.items()
+}
 
 LAYOUTS: dict[str, Layout] = {
     "clip": Layout(
@@ -313,6 +317,23 @@ LAYOUTS: dict[str, Layout] = {
         {"pytorch_model.bin": QWEN_VL},
         inputs={**FUSED, "text": FUSED["image"]},
         calls={"model.": "language_model."},
+        towers=("vision", "language"),
+    ),
+    "VLM2Vec": Layout(
+        "VLM2Vec-Full-crops-4",
+        phi3_v_layouts.phi3_v,
+        {
+            "model-00001-of-00002.safetensors": (
+                "model.layers.1.self_attn.qkv_proj.weight",
+                "model.embed_tokens.weight",
+            ),
+            "model-00002-of-00002.safetensors": (
+                "model.vision_embed_tokens.img_processor.vision_model.encoder.layers.1.mlp.fc2.weight",
+                "model.vision_embed_tokens.img_projection.2.bias",
+                "model.vision_embed_tokens.sub_GN",
+            ),
+        },
+        inputs=PHI3_V,
         towers=("vision", "language"),
     ),
     "text of Qwen3": Layout("qwen3-embedding-0.6b", text_layouts.qwen3_embedding, DECODER, inputs=TEXTS_ONLY),

@@ -59,6 +59,11 @@ class FolderSource:
 Source = HubSource | OpenClipSource | FolderSource
 
 
+def as_prompt(given: str | Prompt) -> Prompt:
+    """A prompt that may stand there as its template alone."""
+    return Prompt(given) if isinstance(given, str) else given
+
+
 @dataclass(frozen=True)
 class TextOptions:
     """The table [text].
@@ -80,7 +85,7 @@ class TextOptions:
     @property
     def named_prompts(self) -> dict[str, Prompt]:
         """The prompts, all in one form."""
-        return {name: Prompt(each) if isinstance(each, str) else each for name, each in self.prompts.items()}
+        return {name: as_prompt(each) for name, each in self.prompts.items()}
 
 
 @dataclass(frozen=True)
@@ -94,19 +99,23 @@ class PictureOptions:
 
 @dataclass(frozen=True)
 class FusedOptions:
-    """The table [fused]: what models of texts and pictures in one item have to be told about.
+    """The table [fused]: what models of texts and pictures in one item have to be told about. Each family knows some of
+    it.
 
     A picture is resized to from `least_pixels` to `most_pixels`; and before, if `first_resize` says so, as the library
-    qwen_vl_utils does it, which refuses a very narrow one or clamps it. `positions`: how tokens are counted, along a
-    line or with the rows and columns of pictures. `without_text`: the prompt of a picture alone; `without_picture`: the
-    side in pixels of a black square that a text alone is shown with.
+    qwen_vl_utils does it, which refuses a very narrow one or clamps it. Or it becomes `crops` tiles at most.
+    `positions`: how tokens are counted, along a line or with the rows and columns of pictures. `without_text`: the
+    prompt of a picture alone; `with_picture`: that of both together; `without_picture`: the side in pixels of a black
+    square that a text alone is shown with.
     """
 
-    least_pixels: int
-    most_pixels: int
+    least_pixels: int | None = None
+    most_pixels: int | None = None
+    crops: int | None = None
     first_resize: Literal["refuse", "clamp"] | None = None
     positions: Literal["line", "grid"] = "grid"
-    without_text: str | None = None
+    without_text: str | Prompt | None = None
+    with_picture: str | Prompt | None = None
     without_picture: int | None = None
 
 

@@ -15,20 +15,23 @@ import torch
 from transformers import AutoTokenizer, Qwen2VLImageProcessorPil, Qwen2VLModel
 
 from multi2vec.convert import checkpoint, options, references, sixteen_bits, weights
-from multi2vec.convert.errors import RecipeError, reading
+from multi2vec.convert.errors import reading
 from multi2vec.convert.model import Lazy, Model, Part, Scaling, Tower, dense, token_inputs
 from multi2vec.convert.parts import processors, qwen2_vl
 from multi2vec.convert.parts.qwen_vl_reference import Original, Rules
 from multi2vec.convert.recipe import FusedOptions, Recipe
 from multi2vec.engine.preparers.protocol import ROWS
 from multi2vec.layouts import PatchLayout, Resize
-from multi2vec.specs import FusedSpec, OutputSpec, Prompt, TensorSpec
+from multi2vec.specs import FusedSpec, OutputSpec, TensorSpec
 
 PLACE, BEFORE, AFTER = "<|image_pad|>", "<|vision_start|>", "<|vision_end|>"
 # What the head that writes has; an embedder has none.
 LEFT_OUT = ("lm_head.weight",)
 # The limits of qwen_vl_utils: 4 to 16,384 times 28² pixels.
 UTILS_PIXELS = (3136, 12845056)
+# Of the table [fused].
+NEEDS = ("least_pixels", "most_pixels")
+KNOWS = ("first_resize", "positions", "without_text", "without_picture")
 
 
 def load(recipe: Recipe, source: Path | None) -> Model:
@@ -71,10 +74,8 @@ def read_original(folder: Path, spec: FusedSpec, recipe: Recipe) -> Original:
 
 
 def own_spec(model: Any, tokenizer: Any, recipe: Recipe) -> FusedSpec:
-    """What the checkpoint and the table [fused] say. Raises `RecipeError` without that, and `SourceError`."""
-    own, vision = recipe.fused, model.config.vision_config
-    if own is None:
-        raise RecipeError(f"{recipe.tag} has no table [fused], which says how large pictures may be, and more")
+    """What the checkpoint and the table [fused] say. Raises `RecipeError`."""
+    own, vision = options.fused_options(recipe, needs=NEEDS, knows=KNOWS), model.config.vision_config
     return FusedSpec(
         tower="language",
         vision="vision",
@@ -86,14 +87,14 @@ def own_spec(model: Any, tokenizer: Any, recipe: Recipe) -> FusedSpec:
         before=BEFORE,
         after=AFTER,
         positions=own.positions,
-        without_text=None if own.without_text is None else Prompt(own.without_text),
-        without_picture=own.without_picture,
         pad_id=tokenizer.pad_token_id,
     )
 
 
 def resizes(own: FusedOptions, vision: Any) -> tuple[Resize, ...]:
     """How pictures are resized: by qwen_vl_utils first, where the recipe says so, then by transformers' processor."""
+    assert own.least_pixels is not None
+    assert own.most_pixels is not None
     unit = vision.patch_size * vision.spatial_merge_size
     last = Resize(unit, own.least_pixels, own.most_pixels, at_least_one=False)
     if own.first_resize is None:

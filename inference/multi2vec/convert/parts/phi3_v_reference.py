@@ -3,7 +3,8 @@ transformers' CLIP and Phi-3, which load the checkpoint by the library's own loa
 
 The authors' code is for transformers 4 and does not run with this one. Its steps are written down here once more, in
 its order, apart from the towers' and the engine's: pictures by torchvision, one picture's tiles behind the whole of it,
-one item at a time without padding, and the library's choice between short and long factors of positions.
+one item at a time without padding, and the library's choice between short and long factors of positions. Only what
+people write is never one of the tokenizer's added tokens here, and never a picture's place.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,14 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors import safe_open
+from tokenizers import Tokenizer
 from torchvision.transforms import functional
-from transformers import CLIPVisionConfig, CLIPVisionModel, Phi3Config, Phi3Model, PreTrainedTokenizerFast
+from transformers import CLIPVisionConfig, CLIPVisionModel, Phi3Config, Phi3Model
 
-from multi2vec.convert import sixteen_bits, weights
-from multi2vec.engine.rows import Array
+from multi2vec.convert import references, sixteen_bits, weights
+from multi2vec.convert.references import InPrompt, NoRoom, Opener
+from multi2vec.engine.rows import Array, Row
+from multi2vec.specs import Prompt
 
 PREFIX = "model.vision_embed_tokens."
 JOINTS = re.compile(rf"{re.escape(PREFIX)}(img_projection|sub_GN|glb_GN)")
@@ -47,23 +51,27 @@ class Original:
     """Tokenizer, halves of the model and what joins them: tensors by the rest of their published names. `crops`: how
     many tiles a picture may have."""
 
-    tokenizer: Any
+    tokenizer: Tokenizer
     clip: Any
     text: Any
     joints: dict[str, torch.Tensor]
     crops: int
 
     def inputs(self, text: str, pictures: Sequence[Image.Image]) -> Inputs:
-        """A text with places for pictures (`<|image_1|>`), each of which has one; what is between them is tokenised by
-        itself, with a `<s>` of its own."""
+        """A text with places for pictures (`<|image_1|>`), each of which has one."""
+        # Texts and numbers of pictures take turns.
+        pieces = [int(piece) if turn % 2 else piece for turn, piece in enumerate(PLACE.split(text))]
+        return self.of_pieces(pieces, pictures)
+
+    def of_pieces(self, pieces: Sequence[str | int], pictures: Sequence[Image.Image]) -> Inputs:
+        """Texts, and numbers of pictures, from 1 on; each text is tokenised by itself, with a `<s>` of its own."""
         pixels = [hd_transform(picture.convert("RGB"), self.crops) for picture in pictures]
         ids: list[int] = []
-        # Texts and numbers of pictures take turns.
-        for turn, piece in enumerate(PLACE.split(text)):
-            if turn % 2 == 0:
-                ids += self.tokenizer(piece)["input_ids"]
+        for piece in pieces:
+            if isinstance(piece, int):
+                ids += [-piece] * row_count(pixels[piece - 1])
             else:
-                ids += [-int(piece)] * row_count(pixels[int(piece) - 1])
+                ids += [self.text.config.bos_token_id, *self.tokenizer.encode(piece).ids]
         return Inputs(torch.tensor(ids), pixels)
 
     def vector(self, inputs: Inputs) -> Array:
@@ -108,6 +116,67 @@ class Original:
         )
 
 
+@dataclass(frozen=True)
+class Items:
+    """The original, asked for items in a prompt. As in the authors' examples, pictures come first, and all that is said
+    stands behind them. `length`: how many tokens there may be."""
+
+    original: Original
+    open: Opener
+    length: int
+    without_text: Prompt
+    with_picture: Prompt
+
+    @property
+    def model(self) -> torch.nn.Module:
+        """Both halves."""
+        return torch.nn.ModuleList([self.original.clip, self.original.text])
+
+    def prepare(self, item: InPrompt) -> Mapping[str, Array]:
+        """Everything that the towers take. Raises `NoRoom`."""
+        inputs = self._inputs(item)
+        ids = inputs.ids.numpy()
+        is_row = ids < 0
+        pixels = {f"picture {number} pixels": each for number, each in enumerate(inputs.pixels, 1)}
+        return {
+            "input_ids": np.where(is_row, self.original.text.config.pad_token_id, ids),
+            "index": np.where(is_row, is_row.cumsum(), 0),
+            **pixels,
+        }
+
+    def rows(self, items: Sequence[InPrompt]) -> Mapping[str, Sequence[Row]]:
+        """One vector each, not normalised. Raises `NoRoom`."""
+        return references.dense_rows(np.stack([self.original.vector(self._inputs(item)) for item in items]))
+
+    def picture_rows(self, item: InPrompt) -> Array:
+        """What stands for the pictures, one after another: float32 (rows, dimensions)."""
+        found = [self.original.rows(pixels) for pixels in self._inputs(item).pixels]
+        return np.concatenate(found) if found else np.empty((0, 0), dtype=np.float32)
+
+    def _inputs(self, item: InPrompt) -> Inputs:
+        pictures = [self.open(piece.content) for piece in item.pieces if piece.modality == "image"]
+        words = self._words(item, bool(pictures))
+        pieces: list[str | int] = [words]
+        if pictures:
+            # "<|image_1|> <|image_2|> words"
+            places = [("" if number == 1 else " ", number) for number in range(1, len(pictures) + 1)]
+            pieces = [*(each for place in places for each in place), f" {words}"]
+        inputs = self.original.of_pieces(pieces, pictures)
+        if (inputs.ids[self.length :] < 0).any():
+            raise NoRoom(f"there are {len(inputs.ids)} tokens, more than {self.length}")
+        return replace(inputs, ids=inputs.ids[: self.length])
+
+    def _words(self, item: InPrompt, has_picture: bool) -> str:
+        """All that is said. The texts are at its end."""
+        texts = [piece.content for piece in item.pieces if piece.modality == "text"]
+        prompt = item.prompt
+        if has_picture:
+            own = self.with_picture if texts else self.without_text
+            prompt = own if item.task is None else replace(own, task=item.task)
+        template = prompt.template.removeprefix("<s>").removeprefix("{pictures}")
+        return references.prompted("\n".join(texts), replace(prompt, template=template))
+
+
 def hd_transform(picture: Image.Image, crops: int) -> Array:
     """A picture in mode RGB as whole tiles, uint8 (height, width, 3): resized and padded by torchvision."""
     is_portrait = picture.width < picture.height
@@ -145,11 +214,17 @@ class Text(Phi3Model):  # type: ignore[no-untyped-call]
 def load(folder: Path, crops: int) -> Original:
     """The original with the checkpoint's weights, in float32 arithmetic. Raises `SourceError` for one that lacks
     some."""
-    # Not by AutoTokenizer, which may put Llama's in the library's present form in place of the file's.
-    tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(folder)
     clip = half(Clip, folder, clip_config(folder), {rf"^{re.escape(PREFIX)}img_processor\.vision_model\.": ""})
     text = half(Text, folder, text_config(folder), {r"vision_embed_tokens\.wte": "embed_tokens"})
-    return Original(tokenizer, clip, text, joining(folder), crops)
+    return Original(tokenizer(folder), clip, text, joining(folder), crops)
+
+
+def tokenizer(folder: Path) -> Tokenizer:
+    """The file's, without its added tokens. The library's own would be Llama's in its present form, which puts no mark
+    before a text that begins with a space."""
+    found = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    nothing = dict.fromkeys(("post_processor", "truncation", "padding"))
+    return Tokenizer.from_str(json.dumps({**found, **nothing, "added_tokens": []}))
 
 
 def half(kind: Any, folder: Path, config: Any, names: Mapping[str, str]) -> Any:

@@ -7,13 +7,16 @@ from typing import Any
 
 from PIL import Image
 
-from multi2vec.engine.preparers.layouts import patches
+from multi2vec.engine.preparers.layouts import hd, patches
 from multi2vec.engine.preparers.layouts.laid import Laid
-from multi2vec.layouts import Layout, PatchLayout
+from multi2vec.layouts import HdLayout, Layout, PatchLayout
 
 __all__ = ["Laid", "lay_out"]
 
-LAYOUTS: dict[type[Layout], Callable[[Image.Image, Any, Image.Resampling], Laid]] = {PatchLayout: patches.lay_out}
+LAYOUTS: dict[type[Layout], Callable[[Image.Image, Any, Image.Resampling], Laid]] = {
+    PatchLayout: patches.lay_out,
+    HdLayout: hd.lay_out,
+}
 
 
 def lay_out(picture: Image.Image, layout: Layout, resample: Image.Resampling) -> Laid:

@@ -14,6 +14,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from multi2vec.engine.errors import BadInput
+from multi2vec.engine.preparers.layouts.laid import Laid
+from multi2vec.layouts import HdLayout
 
 Pixels = npt.NDArray[np.uint8]
 Size = tuple[int, int]
@@ -22,6 +24,14 @@ TILE = 336
 # A tile becomes 12 × 12 rows.
 SIDE_ROWS = 12
 WHITE = (255, 255, 255)
+
+
+def lay_out(picture: Image.Image, layout: HdLayout, resample: Image.Resampling) -> Laid:
+    """The picture's tiles as one picture, uint8 (height, width, 3), both whole multiples of 336. Its size is how many
+    tiles the tower looks at, the whole picture as one of them. Raises `BadInput` for a picture that is too narrow."""
+    pixels = tiled(picture, layout.crops, resample)
+    height, width = pixels.shape[:2]
+    return Laid({"pixels": pixels}, rows_of(height, width), grid=None, size=height * width // TILE**2 + 1)
 
 
 def tiled(picture: Image.Image, crops: int, resample: Image.Resampling = Image.Resampling.BILINEAR) -> Pixels:
