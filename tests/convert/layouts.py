@@ -56,8 +56,13 @@ class Layout:
 
 
 def small(read: Recipe) -> Recipe:
-    """The recipe for a small model of the same kind."""
-    return dataclasses.replace(read, dimensions=None, context=None, cut_dimensions=(), smallest_dimensions=None)
+    """The recipe for a small model of the same kind, whose pictures are of few tiles."""
+    fused = read.fused
+    if fused is not None and fused.crops is not None:
+        fused = dataclasses.replace(fused, crops=2)
+    return dataclasses.replace(
+        read, dimensions=None, context=None, cut_dimensions=(), smallest_dimensions=None, fused=fused
+    )
 
 
 CLIP = {

@@ -139,6 +139,7 @@ def text_config(folder: Path) -> Phi3Config:
         "rope_type": "longrope",
         "rope_theta": own.get("rope_theta", 10000.0),
         "original_max_position_embeddings": reach,
+        "factor": own["max_position_embeddings"] / reach,
         **{name: scaling[name] for name in ("short_factor", "long_factor")},
     }
     config = Phi3Config(**{name: own[name] for name in KEPT if name in own}, rope_parameters=rope)

@@ -244,6 +244,7 @@ def text_config(folder: Path) -> Any:
     others = ("model_type", "embd_layer", "img_processor", "auto_map", "architectures")
     kept = {name: value for name, value in found.items() if name not in others}
     scaling["original_max_position_embeddings"] = kept["original_max_position_embeddings"]
+    scaling["factor"] = kept["max_position_embeddings"] / kept["original_max_position_embeddings"]
     return Phi3Config(**{**kept, "rope_parameters": scaling, "use_cache": False})
 
 
