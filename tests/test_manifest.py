@@ -6,6 +6,7 @@ import pytest
 
 from multi2vec import manifest as manifests
 from multi2vec import specs
+from multi2vec.layouts import HdLayout, Layout, PatchLayout, Resize
 from multi2vec.manifest import Manifest, ManifestError, fingerprint_of
 from tests import toy
 
@@ -22,6 +23,15 @@ def changed(manifest: Manifest, **keys: object) -> str:
 def test_what_was_written_is_read_back(plain: Manifest) -> None:
     assert manifests.parse(plain.to_json()) == plain
     assert plain.modalities == ("text", "image")
+
+
+@pytest.mark.parametrize("layout", [PatchLayout(14, 2, (Resize(28, 784, 15680),)), HdLayout(4)])
+def test_layouts_are_told_apart(plain: Manifest, layout: Layout) -> None:
+    both = specs.Prompt("{pictures}{task} {text}", task="look:")
+    spec = specs.FusedSpec("text", "image", 64, {"query": specs.Prompt("{text}")}, "query", layout, "<row>")
+    inputs = dict.fromkeys(spec.takes, dataclasses.replace(spec, with_picture=both))
+    made = dataclasses.replace(plain, inputs=inputs)
+    assert manifests.parse(manifests.with_fingerprint(made).to_json()).inputs == made.inputs
 
 
 def test_keys_of_later_versions_are_ignored(plain: Manifest) -> None:

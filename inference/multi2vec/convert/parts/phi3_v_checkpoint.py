@@ -90,7 +90,7 @@ def load(folder: Path) -> Phi3V:
     holds another model, or tensors more or fewer than it needs."""
     state = published(folder)
     with torch.device("meta"):
-        model = Phi3V(clip_config(state, folder), text_config(folder))
+        model = Phi3V(clip_config(state), text_config(folder))
     needed = {published_name(name): tensor for name, tensor in model.state_dict().items()}
     weights.check_state(state, needed, str(folder))
     model.load_state_dict({name: state[published_name(name)] for name in model.state_dict()}, assign=True)
@@ -118,7 +118,7 @@ def published(folder: Path) -> State:
 def _tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
     paths = sorted(folder.glob("*.safetensors"))
     if not paths:
-        raise SourceError(f"{folder} holds no weights in safetensors")
+        raise SourceError(f"{folder} cannot be read as a Phi-3-V: it holds no weights in safetensors")
     for path in paths:
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118
@@ -155,15 +155,13 @@ def _check(found: Any, wanted: Mapping[str, Any], name: str, folder: Path) -> No
             raise SourceError(f"{folder} has {name} with {key} = {found.get(key)!r}, which is not supported")
 
 
-def clip_config(state: Mapping[str, torch.Tensor], folder: Path) -> CLIPVisionConfig:
-    """That of the vision model, as its tensors' shapes have it. Raises `SourceError`."""
-    try:
-        size = len(state[f"{CLIP}embeddings.class_embedding"])
-        patch = state[f"{CLIP}embeddings.patch_embedding.weight"].shape[-1]
-        positions = len(state[f"{CLIP}embeddings.position_embedding.weight"])
-        wide = len(state[f"{CLIP}encoder.layers.0.mlp.fc1.weight"])
-    except (KeyError, TypeError) as error:
-        raise SourceError(f"{folder} does not hold this model's weights: missing: {error.args[0]}") from None
+def clip_config(state: Mapping[str, torch.Tensor]) -> CLIPVisionConfig:
+    """That of the vision model, as its tensors' shapes have it; where one is missing, as in the published model, so
+    that the comparison that follows tells all that is missing."""
+    size = _side(state, "embeddings.class_embedding", 0, 1024)
+    patch = _side(state, "embeddings.patch_embedding.weight", -1, 14)
+    positions = _side(state, "embeddings.position_embedding.weight", 0, 577)
+    wide = _side(state, "encoder.layers.0.mlp.fc1.weight", 0, 4096)
     layers = {name.removeprefix(f"{CLIP}encoder.layers.").split(".")[0] for name in state if ".encoder.layers." in name}
     return CLIPVisionConfig(
         hidden_size=size,
@@ -174,3 +172,9 @@ def clip_config(state: Mapping[str, torch.Tensor], folder: Path) -> CLIPVisionCo
         image_size=patch * round((positions - 1) ** 0.5),
         hidden_act="quick_gelu",
     )
+
+
+def _side(state: Mapping[str, torch.Tensor], name: str, axis: int, published: int) -> int:
+    """One side of that tensor of CLIP."""
+    shape = state[CLIP + name].shape if CLIP + name in state else ()
+    return shape[axis] if shape else published
