@@ -22,24 +22,20 @@ def tags(folder: Path) -> list[str]:
 
 
 def resolve(name: str, folder: Path) -> str | None:
-    """The tag that is meant: the name itself, or that of the one recipe which has it as another name; else None. Of
-    several of one repository, that which is called as the repository is."""
+    """The tag that is meant: the name itself, or that of the one recipe which has it as another name; else None."""
     if name in tags(folder):
         return name
     meant = {tag for tag, other in all_aliases(folder) if other == name}
-    own = name.rpartition("/")[2]
-    if own in meant:
-        return own
     return meant.pop() if len(meant) == 1 else None
 
 
 def aliases(recipe: Mapping[str, Any]) -> list[str]:
     """The other names of the model of a recipe, given as the table that the file holds: those in `aliases`, and the
-    repository if there is one source."""
+    repository if there is one source; that of a variant means the other recipe."""
     found = recipe.get("aliases", [])
     names = [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
     source = recipe.get("source")
-    repository = source.get("repository") if isinstance(source, dict) else None
+    repository = source.get("repository") if isinstance(source, dict) and "variant_of" not in recipe else None
     return [*names, *([repository] if isinstance(repository, str) and repository not in names else [])]
 
 

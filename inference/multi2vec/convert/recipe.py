@@ -133,7 +133,8 @@ class Recipe:
 
     `modalities`, `dimensions` and `context` (tokens that a text may have) tell about the model before anybody has
     loaded it; conversion refuses a model that they are not true of. None says nothing. `aliases` are the model's names
-    elsewhere; a repository that is the only source is one anyway. `weights` is how they are stored unless the user
+    elsewhere; a repository that is the only source is one anyway, except of a recipe that is a variant of another (its
+    tag), which serves the same model in another way. `weights` is how they are stored unless the user
     wants otherwise; `floors` are the smallest cosines that its compressed weights (int8, int4) may have, where they are
     not the usual ones. `published` are figures that others measured.
     """
@@ -148,6 +149,7 @@ class Recipe:
     dimensions: int | None = None
     context: int | None = None
     aliases: tuple[str, ...] = ()
+    variant_of: str | None = None
     weights: Stored = "fp16"
     floors: Mapping[str, float] = field(default_factory=dict)
     normalise: bool = True
