@@ -8,7 +8,7 @@ import pytest
 from multi2vec import manifest as manifests
 from multi2vec import specs
 from multi2vec.engine.preparers.layouts import LAYOUTS
-from multi2vec.layouts import GemmaLayout, Layout, PatchLayout, Resize
+from multi2vec.layouts import GemmaLayout, HdLayout, Layout, PatchLayout, Resize
 from multi2vec.manifest import Manifest, ManifestError, fingerprint_of
 from tests import toy, toy_fused
 
@@ -30,6 +30,7 @@ def test_what_was_written_is_read_back(plain: Manifest) -> None:
 PICTURES: tuple[Layout, ...] = (
     PatchLayout(14, 2, (Resize(28, 784, 15680), Resize(28, 3136, 15680, beyond="clamp")), frames=2),
     GemmaLayout(edge=16, pooled=3, most=280),
+    HdLayout(4),
 )
 
 

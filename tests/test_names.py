@@ -14,12 +14,13 @@ def recipes(tmp_path: Path) -> Path:
     (tmp_path / "Small.toml").write_text('aliases = ["Group/small"]\n[source]\nrepository = "owner/small"\n')
     (tmp_path / "large.toml").write_text('aliases = ["Group/large", "same"]\n[source]\narchitecture = "L"\n')
     (tmp_path / "pair.toml").write_text('aliases = ["same"]\n[source.texts]\nrepository = "owner/texts"\n')
+    (tmp_path / "wide.toml").write_text('variant_of = "Small"\n[source]\nrepository = "owner/small"\n')
     (tmp_path / "broken.toml").write_text("aliases =")
     return tmp_path
 
 
 def test_tags_are_in_order_whatever_their_case(recipes: Path) -> None:
-    assert names.tags(recipes) == ["broken", "large", "pair", "Small"]
+    assert names.tags(recipes) == ["broken", "large", "pair", "Small", "wide"]
 
 
 @pytest.mark.parametrize(

@@ -62,5 +62,15 @@ class GemmaLayout:
         return self.edge * self.pooled
 
 
+@dataclass(frozen=True)
+class HdLayout:
+    """Phi-3-V's: the picture becomes whole tiles in about its own proportions, at most `crops` of them.
+
+    The vision tower takes them as one picture, and makes the whole of it at a tile's size by itself.
+    """
+
+    crops: int
+
+
 # A manifest does not say which of them it has: each is told by the fields that it must have.
-Layout = PatchLayout | GemmaLayout
+Layout = PatchLayout | GemmaLayout | HdLayout

@@ -31,11 +31,11 @@ def resolve(name: str, folder: Path) -> str | None:
 
 def aliases(recipe: Mapping[str, Any]) -> list[str]:
     """The other names of the model of a recipe, given as the table that the file holds: those in `aliases`, and the
-    repository if there is one source."""
+    repository if there is one source; that of a variant means the other recipe."""
     found = recipe.get("aliases", [])
     names = [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
     source = recipe.get("source")
-    repository = source.get("repository") if isinstance(source, dict) else None
+    repository = source.get("repository") if isinstance(source, dict) and "variant_of" not in recipe else None
     return [*names, *([repository] if isinstance(repository, str) and repository not in names else [])]
 
 

@@ -217,8 +217,8 @@ class FusedSpec:
 
     `without_prompt` is what stands around an item for which no prompt is wanted; None: the default prompt does.
     `without_text` and `without_picture` are for items that lack the one or the other: what is said then, and the side
-    in pixels of a black square that is shown. `between_texts` stands between two texts beside each other; `nothing` is
-    the text of an empty item.
+    in pixels of a black square that is shown. `with_picture` is said in place of each other prompt where an item has
+    both. `between_texts` stands between two texts beside each other; `nothing` is the text of an empty item.
     """
 
     tower: str
@@ -233,6 +233,7 @@ class FusedSpec:
     positions: Literal["own", "line", "grid"] = "own"
     without_prompt: Prompt | None = None
     without_text: Prompt | None = None
+    with_picture: Prompt | None = None
     without_picture: int | None = None
     between_texts: str = "\n"
     nothing: str = ""

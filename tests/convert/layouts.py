@@ -18,6 +18,7 @@ from tests.checkpoints import (
     embeddinggemma2_layouts,
     jina_v3_layouts,
     mobileclip_layouts,
+    phi3_v_layouts,
     qwen2_vl_layouts,
     qwen3_vl_layouts,
     siglip_layouts,
@@ -57,8 +58,13 @@ class Layout:
 
 
 def small(read: Recipe) -> Recipe:
-    """The recipe for a small model of the same kind."""
-    return dataclasses.replace(read, dimensions=None, context=None, cut_dimensions=(), smallest_dimensions=None)
+    """The recipe for a small model of the same kind, whose pictures are of few tiles."""
+    fused = read.fused
+    if fused is not None and fused.crops is not None:
+        fused = dataclasses.replace(fused, crops=2)
+    return dataclasses.replace(
+        read, dimensions=None, context=None, cut_dimensions=(), smallest_dimensions=None, fused=fused
+    )
 
 
 CLIP = {
@@ -129,6 +135,9 @@ WITH_PLACES = {
     "fused": (*IN_A_ROW, *OF_PICTURES, *IN_TABLES),
 }
 FUSED = {"text": IN_A_ROW, "image": (*IN_A_ROW, *OF_PICTURES[:2]), "fused": (*IN_A_ROW, *OF_PICTURES)}
+PHI3_V = {
+    modality: tuple(name for name in names if not name.endswith("position_ids")) for modality, names in FUSED.items()
+}
 
 LAYOUTS: dict[str, Layout] = {
     "clip": Layout(
@@ -353,6 +362,23 @@ LAYOUTS: dict[str, Layout] = {
         },
         {"model.safetensors": ("audio_tower.more.weight",)},
         inputs={name: tuple(each for each in names if each != "position_ids") for name, names in FUSED.items()},
+        towers=("vision", "language"),
+    ),
+    "VLM2Vec": Layout(
+        "VLM2Vec-Full-crops-4",
+        phi3_v_layouts.phi3_v,
+        {
+            "model-00001-of-00002.safetensors": (
+                "model.layers.1.self_attn.qkv_proj.weight",
+                "model.embed_tokens.weight",
+            ),
+            "model-00002-of-00002.safetensors": (
+                "model.vision_embed_tokens.img_processor.vision_model.encoder.layers.1.mlp.fc2.weight",
+                "model.vision_embed_tokens.img_projection.2.bias",
+                "model.vision_embed_tokens.sub_GN",
+            ),
+        },
+        inputs=PHI3_V,
         towers=("vision", "language"),
     ),
     "text of Qwen3": Layout("qwen3-embedding-0.6b", text_layouts.qwen3_embedding, DECODER, inputs=TEXTS_ONLY),

@@ -120,6 +120,10 @@ def test_a_repository_belongs_to_one_recipe(tmp_path: Path) -> None:
     """It is a name of its model."""
     write(tmp_path, one=GOOD, two=GOOD.replace("{tag}", "one"))
     assert catalogue_check.faults(tmp_path) == ["two.toml: the name 'owner/one' is one of one.toml's too"]
+    write(tmp_path, two=f'variant_of = "one"\n{GOOD.replace("{tag}", "one")}')
+    assert catalogue_check.faults(tmp_path) == []
+    write(tmp_path, two=f'variant_of = "three"\n{GOOD.replace("{tag}", "one")}')
+    assert catalogue_check.faults(tmp_path) == ["two.toml: it is a variant of 'three', which is no recipe's tag"]
 
 
 def test_a_tag_must_be_able_to_be_an_image_s(tmp_path: Path) -> None:

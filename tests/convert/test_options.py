@@ -12,7 +12,7 @@ from multi2vec import manifest
 from multi2vec.convert import families, options, pipeline
 from multi2vec.convert.errors import RecipeError
 from multi2vec.convert.model import Model
-from multi2vec.convert.recipe import PictureOptions, Recipe, TextOptions
+from multi2vec.convert.recipe import FusedOptions, PictureOptions, Recipe, TextOptions
 from multi2vec.layouts import GemmaLayout
 from multi2vec.specs import FusedSpec, PictureSpec, Prompt, TextSpec
 from tests.convert.conftest import only, quiet
@@ -46,6 +46,15 @@ def test_wishes_for_texts() -> None:
     assert spec == TextSpec("text", 16, prompts={"query": Prompt("query: ")}, default_prompt="query")
     with pytest.raises(RecipeError, match="max_length is 78, but the model takes 77"):
         options.text_spec(TEXT, wishing(text=TextOptions(max_length=78)))
+
+
+def test_wishes_for_texts_and_pictures_together() -> None:
+    fused = FusedOptions(crops=4, without_text="{pictures}")
+    assert options.fused_options(wishing(fused=fused), needs=("crops",), knows=("without_text",)) == fused
+    with pytest.raises(RecipeError, match="tag: fused: least_pixels is missing"):
+        options.fused_options(wishing(), needs=("least_pixels",))
+    with pytest.raises(RecipeError, match="fused: without_text is not for models of the family 'family'"):
+        options.fused_options(wishing(fused=fused), needs=("crops",))
 
 
 def test_another_treatment_of_transparency_comes_before_the_library() -> None:

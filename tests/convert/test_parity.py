@@ -19,7 +19,7 @@ from multi2vec.convert import families, parity, pipeline, recipe, samples
 from multi2vec.convert.errors import ParityError
 from multi2vec.convert.model import Model, Scaling
 from multi2vec.convert.originals import TASK, readings, spread
-from multi2vec.convert.references import InPrompt
+from multi2vec.convert.references import InPrompt, NoRoom
 from multi2vec.engine.floors import ARITHMETIC, Floor
 from multi2vec.engine.items import Item
 from multi2vec.engine.precision import Choice
@@ -196,6 +196,38 @@ def test_what_the_original_cannot_read_is_noted_if_it_is_unusual_and_else_a_faul
     made = pipeline.convert(recipe.read(TAG), None, tmp_path / "out", "fp16", quiet())
     assert made.parity["samples"]["image"] == len(few) - 1
     assert "unknown mode" in made.parity["notes"][0]
+
+
+@dataclasses.dataclass
+class Refuses(CannotRead):
+    """A reference that refuses that item with that error."""
+
+    error: Exception
+
+    def prepare(self, item: bytes) -> Mapping[str, Array]:
+        if item == self.picture:
+            raise self.error
+        return super().prepare(item)
+
+
+@pytest.mark.usefixtures("few_samples")
+@pytest.mark.parametrize("error", [NoRoom("too many tokens"), OSError("unknown mode")])
+def test_what_neither_has_room_for_is_noted(
+    tmp_path: Path, loaded: Load, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    table, refused = samples.SAMPLES["image"], samples.Sample("large", b"no picture")
+    with_one = [*table.all(), refused]
+    monkeypatch.setitem(samples.SAMPLES, "image", dataclasses.replace(table, all=lambda: with_one))
+    model = loaded("clip")
+    spoilt = with_part(model, "image", reference=Refuses(model.parts["image"].reference, refused.item, error))
+    monkeypatch.setattr(families, "load", lambda recipe, source: spoilt)
+    if isinstance(error, OSError):
+        with pytest.raises(ParityError, match="picture samples: large cannot be prepared"):
+            pipeline.convert(recipe.read(TAG), None, tmp_path / "out", "fp16", quiet())
+        return
+    made = pipeline.convert(recipe.read(TAG), None, tmp_path / "out", "fp16", quiet())
+    assert made.parity["samples"]["image"] == len(with_one) - 1
+    assert "large: not served, nor made by the original" in made.parity["notes"][0]
 
 
 @pytest.mark.usefixtures("few_samples")

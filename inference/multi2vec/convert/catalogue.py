@@ -40,7 +40,8 @@ def listing(folder: Path = RECIPES, width: int | None = None) -> str:
 def other_names(recipe: Recipe) -> list[str]:
     """What the model can be called beside its tag."""
     (source, *others) = recipe.sources.values()
-    hub = [source.name] if not others and isinstance(source, recipes.HubSource) else []
+    is_own = not others and recipe.variant_of is None
+    hub = [source.name] if is_own and isinstance(source, recipes.HubSource) else []
     return list(dict.fromkeys([*recipe.aliases, *hub]))
 
 

@@ -86,6 +86,8 @@ def _of_names(read: Iterable[Recipe], tags: Iterable[str]) -> Iterator[str]:
     known = set(tags)
     owners: dict[str, str] = {}
     for each in read:
+        if each.variant_of is not None and each.variant_of not in known:
+            yield f"{each.tag}.toml: it is a variant of {each.variant_of!r}, which is no recipe's tag"
         for name in catalogue.other_names(each):
             if not name.strip():
                 yield f"{each.tag}.toml: an alias is empty"

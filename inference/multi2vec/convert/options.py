@@ -8,7 +8,7 @@ from typing import Any
 
 from multi2vec.convert.errors import RecipeError
 from multi2vec.convert.model import Model
-from multi2vec.convert.recipe import PictureOptions, Recipe, TextOptions
+from multi2vec.convert.recipe import FusedOptions, PictureOptions, Recipe, TextOptions, as_prompt
 from multi2vec.engine.preparers.texts import ADAPTER
 from multi2vec.specs import FusedSpec, Modality, PictureSpec, Prompt, TextSpec, word
 
@@ -49,9 +49,21 @@ def picture_spec(own: PictureSpec, recipe: Recipe) -> PictureSpec:
     return dataclasses.replace(spec, transparency=options.transparency, convert_rgb="before_resize")
 
 
+def fused_options(recipe: Recipe, *, needs: Sequence[str], knows: Sequence[str] = ()) -> FusedOptions:
+    """The table [fused] of a family that needs those options, and may have these. Raises `RecipeError`."""
+    options, usual = recipe.fused or FusedOptions(), FusedOptions()
+    for name in (each.name for each in dataclasses.fields(options)):
+        if name in needs and getattr(options, name) is None:
+            raise RecipeError(f"{recipe.tag}: fused: {name} is missing")
+        if name not in (*needs, *knows) and getattr(options, name) != getattr(usual, name):
+            raise RecipeError(f"{recipe.tag}: fused: {name} is not for models of the family {recipe.family!r}")
+    return options
+
+
 def fused_spec(own: FusedSpec, recipe: Recipe) -> FusedSpec:
     """`own` with the recipe's prompts, its maximum length and its wishes for pictures. Raises `RecipeError`."""
     texts, pictures = recipe.text or TextOptions(), recipe.picture or PictureOptions()
+    fused = recipe.fused or FusedOptions()
     length = texts.max_length or own.max_length
     if length > own.max_length:
         raise RecipeError(f"{recipe.tag}: max_length is {length}, but the model takes {own.max_length} tokens at most")
@@ -64,6 +76,9 @@ def fused_spec(own: FusedSpec, recipe: Recipe) -> FusedSpec:
         max_length=length,
         prompts=known,
         default_prompt=default,
+        without_text=None if fused.without_text is None else as_prompt(fused.without_text),
+        with_picture=None if fused.with_picture is None else as_prompt(fused.with_picture),
+        without_picture=fused.without_picture,
         exif_orientation=pictures.exif_orientation,
         transparency=pictures.transparency or own.transparency,
     )

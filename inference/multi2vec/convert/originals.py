@@ -65,7 +65,7 @@ class Reading:
         if self.prompt is None:
             return item
         if self.pieces is not None:
-            return references.InPrompt(self.pieces(item), self.prompt)
+            return references.InPrompt(self.pieces(item), self.prompt, self.wanted.task)
         text = references.prompted(item, self.prompt)
         return text if self.prompt.adapter is None else references.Adapted(text, self.prompt.adapter)
 
@@ -225,11 +225,14 @@ class _Both:
 
     def _prepare(self, sample: Sample, reading: Reading, failed: Stage) -> tuple[Prepared, Mapping[str, Array]] | None:
         """Ours and the original's, or None when one of the two cannot: a fault, unless the sample is unusual and it is
-        the original that fails."""
+        the original that fails, or neither has room for its pictures."""
         try:
             own = self.preparer.prepare(sample.item, reading.wanted)
         except ClientError as error:
-            failed.faults.append(f"{sample.name} cannot be prepared: {error}")
+            if self._has_no_room(reading.for_original(sample.item)):
+                self.report.notes.append(f"{sample.name}: not served, nor made by the original ({error})")
+            else:
+                failed.faults.append(f"{sample.name} cannot be prepared: {error}")
             return None
         try:
             return own, self.part.reference.prepare(reading.for_original(sample.item))
@@ -240,6 +243,15 @@ class _Both:
             else:
                 failed.faults.append(f"the original library fails on {sample.name}: {one_line(error)}")
             return None
+
+    def _has_no_room(self, item: Any) -> bool:
+        try:
+            self.part.reference.prepare(item)
+        except references.NoRoom:
+            return True
+        except Exception:
+            return False
+        return False
 
     def _note_differences(self, stages: Mapping[str, Stage]) -> None:
         differences = self.report.parity["preparation"].setdefault(self.modality, {})

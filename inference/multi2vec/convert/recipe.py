@@ -59,6 +59,11 @@ class FolderSource:
 Source = HubSource | OpenClipSource | FolderSource
 
 
+def as_prompt(given: str | Prompt) -> Prompt:
+    """A prompt that may stand there as its template alone."""
+    return Prompt(given) if isinstance(given, str) else given
+
+
 @dataclass(frozen=True)
 class TextOptions:
     """The table [text].
@@ -80,7 +85,7 @@ class TextOptions:
     @property
     def named_prompts(self) -> dict[str, Prompt]:
         """The prompts, all in one form."""
-        return {name: Prompt(each) if isinstance(each, str) else each for name, each in self.prompts.items()}
+        return {name: as_prompt(each) for name, each in self.prompts.items()}
 
 
 @dataclass(frozen=True)
@@ -94,20 +99,24 @@ class PictureOptions:
 
 @dataclass(frozen=True)
 class FusedOptions:
-    """The table [fused]: what models of texts and pictures in one item have to be told about.
+    """The table [fused]: what models of texts and pictures in one item have to be told about. Each family knows some of
+    it.
 
     A picture is resized to from `least_pixels` to `most_pixels`; and before, if `first_resize` says so, as the library
-    qwen_vl_utils does it, which refuses a very narrow one or clamps it. `positions`: how tokens are counted, along a
-    line or with the rows and columns of pictures. `without_text`: the prompt of a picture alone; `without_picture`: the
-    side in pixels of a black square that a text alone is shown with. `between_texts` stands between two texts beside
-    each other, and `nothing` for an empty item.
+    qwen_vl_utils does it, which refuses a very narrow one or clamps it. Or it becomes `crops` tiles at most.
+    `positions`: how tokens are counted, along a line or with the rows and columns of pictures. `without_text`: the
+    prompt of a picture alone; `with_picture`: that of both together; `without_picture`: the side in pixels of a black
+    square that a text alone is shown with. `between_texts` stands between two texts beside each other, and `nothing`
+    for an empty item.
     """
 
-    least_pixels: int
-    most_pixels: int
+    least_pixels: int | None = None
+    most_pixels: int | None = None
+    crops: int | None = None
     first_resize: Literal["refuse", "clamp"] | None = None
     positions: Literal["line", "grid"] = "grid"
-    without_text: str | None = None
+    without_text: str | Prompt | None = None
+    with_picture: str | Prompt | None = None
     without_picture: int | None = None
     between_texts: str = "\n"
     nothing: str = ""
@@ -127,7 +136,8 @@ class Recipe:
 
     `modalities`, `dimensions` and `context` (tokens that a text may have) tell about the model before anybody has
     loaded it; conversion refuses a model that they are not true of. None says nothing. `aliases` are the model's names
-    elsewhere; a repository that is the only source is one anyway. `weights` is how they are stored unless the user
+    elsewhere; a repository that is the only source is one anyway, except of a recipe that is a variant of another (its
+    tag), which serves the same model in another way. `weights` is how they are stored unless the user
     wants otherwise; `floors` are the smallest cosines that its compressed weights (int8, int4) may have, where they are
     not the usual ones. `published` are figures that others measured.
     """
@@ -142,6 +152,7 @@ class Recipe:
     dimensions: int | None = None
     context: int | None = None
     aliases: tuple[str, ...] = ()
+    variant_of: str | None = None
     weights: Stored = "fp16"
     floors: Mapping[str, float] = field(default_factory=dict)
     normalise: bool = True

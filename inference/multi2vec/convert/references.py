@@ -43,10 +43,15 @@ class Shared(Generic[Original]):
 
 @dataclass(frozen=True)
 class InPrompt:
-    """Texts and pictures together in a prompt."""
+    """Texts and pictures together in a prompt; `task` is the caller's own, where there is one."""
 
     pieces: Sequence[Item]
     prompt: Prompt
+    task: str | None = None
+
+
+class NoRoom(Exception):
+    """A reference's: the pictures of an item are more than its model is made for."""
 
 
 @dataclass(frozen=True)

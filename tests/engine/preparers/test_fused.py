@@ -184,6 +184,23 @@ def test_pictures_apart_from_texts_and_what_stands_for_the_missing(apart: Rig) -
     assert not apart.prepare(PICTURE).parts[0].key
 
 
+def test_both_together_may_be_said_another_way(tmp_path: Path) -> None:
+    both = Prompt("{pictures}{task}: {text}<|im_end|>", task="look")
+    rig = Rig(tmp_path, replace(SPEC, with_picture=both))
+    places = "<|vision_start|><P><|vision_end|>"
+    assert rig.shown(rig.prepare("a", PICTURE)) == f"{places}look: a<|im_end|>"
+    assert rig.shown(rig.prepare("a", PICTURE, prompt="document")) == f"{places}look: a<|im_end|>"
+    assert rig.shown(rig.prepare(PICTURE, "a", task="find")) == f"{places}find: a<|im_end|>"
+    assert rig.shown(rig.prepare("a")) == "<|im_start|>help<|im_end|>a<|im_end|>"
+    assert rig.shown(rig.prepare(PICTURE)) == f"<|im_start|>help<|im_end|>{places}<|im_end|>"
+    with pytest.raises(Unsupported, match="no prompt named 'passage'"):
+        rig.prepare("a", PICTURE, prompt="passage")
+
+
+def test_texts_around_a_picture_that_stands_apart_are_lines(apart: Rig) -> None:
+    assert apart.shown(apart.prepare("one", PICTURE, "two")) == apart.shown(apart.prepare(PICTURE, "one\ntwo"))
+
+
 def test_token_ids_in_place_of_a_text(rig: Rig) -> None:
     ids = tuple(rig.tokenizer("a cat")["input_ids"])
     assert rig.shown(rig.prepare(ids)) == rig.shown(rig.prepare("a cat"))

@@ -66,6 +66,8 @@ def read_original(folder: Path, spec: FusedSpec) -> Original:
 
 def resizes(own: FusedOptions, vision: Any) -> tuple[Resize, ...]:
     """How pictures are resized: by qwen_vl_utils first, where the recipe says so, then by transformers' processor."""
+    assert own.least_pixels is not None
+    assert own.most_pixels is not None
     unit = vision.patch_size * vision.spatial_merge_size
     last = Resize(unit, own.least_pixels, own.most_pixels, at_least_one=False)
     if own.first_resize is None:

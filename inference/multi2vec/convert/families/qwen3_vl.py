@@ -42,6 +42,8 @@ def load(recipe: Recipe, source: Path | None) -> Model:
 def resize_of(model: Any, recipe: Recipe) -> Resize:
     """How pictures are resized: once, as the library qwen_vl_utils does it, to what the recipe allows."""
     vision, own = model.config.vision_config, qwen_vl.wishes(recipe)
+    assert own.least_pixels is not None
+    assert own.most_pixels is not None
     return Resize(vision.patch_size * vision.spatial_merge_size, own.least_pixels, own.most_pixels)
 
 

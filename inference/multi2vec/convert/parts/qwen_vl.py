@@ -5,22 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from multi2vec.convert import options, references
-from multi2vec.convert.errors import RecipeError
 from multi2vec.convert.parts.qwen_vl_reference import Rules
 from multi2vec.convert.recipe import FusedOptions, Recipe
 from multi2vec.layouts import PatchLayout, Resize
-from multi2vec.specs import FusedSpec, Prompt
+from multi2vec.specs import FusedSpec
 
 PLACE, BEFORE, AFTER = "<|image_pad|>", "<|vision_start|>", "<|vision_end|>"
 # What the head that writes has; an embedder has none.
 LEFT_OUT = ("lm_head.weight",)
+# Of the table [fused].
+NEEDS = ("least_pixels", "most_pixels")
+KNOWS = ("first_resize", "positions", "without_text", "without_picture", "between_texts", "nothing")
 
 
 def wishes(recipe: Recipe) -> FusedOptions:
-    """The table [fused]. Raises `RecipeError` without it."""
-    if recipe.fused is None:
-        raise RecipeError(f"{recipe.tag} has no table [fused], which says how large pictures may be, and more")
-    return recipe.fused
+    """The table [fused]. Raises `RecipeError` where it says too little, or too much."""
+    return options.fused_options(recipe, needs=NEEDS, knows=KNOWS)
 
 
 def spec(model: Any, tokenizer: Any, recipe: Recipe, layout: PatchLayout) -> FusedSpec:
@@ -39,7 +39,6 @@ def spec(model: Any, tokenizer: Any, recipe: Recipe, layout: PatchLayout) -> Fus
         positions=own.positions,
         between_texts=own.between_texts,
         nothing=own.nothing,
-        without_text=None if own.without_text is None else Prompt(own.without_text),
         without_picture=own.without_picture,
         pad_id=tokenizer.pad_token_id,
     )

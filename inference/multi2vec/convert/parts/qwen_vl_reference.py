@@ -104,7 +104,7 @@ class Original:
         before, after = self._template(item)
         places = [f"<|vision_start|>{'<|image_pad|>' * count}<|vision_end|>" for count in rows]
         if PICTURES in before:
-            before, contents = before.replace(PICTURES, "".join(places)), self._texts(item)
+            before, contents = before.replace(PICTURES, "".join(places)), ["\n".join(self._texts(item))]
         else:
             waiting = iter(places)
             contents = [next(waiting) if piece.modality == "image" else piece.content for piece in item.pieces]

@@ -27,6 +27,13 @@ def ending_with(file: str, token: str) -> str:
     return json.dumps(data, ensure_ascii=False)
 
 
+def all_special(file: str) -> str:
+    """The tokenizer, of which all added tokens are special from now on: none of them is what people write."""
+    data = json.loads(file)
+    data["added_tokens"] = [{**each, "special": True} for each in data["added_tokens"]]
+    return json.dumps(data, ensure_ascii=False)
+
+
 def _with_template(processor: dict[str, Any] | None) -> dict[str, Any]:
     """The steps after tokenisation, one of which puts special tokens where a template has them."""
     if processor is not None and _templates(processor):

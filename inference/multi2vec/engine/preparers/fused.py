@@ -74,8 +74,8 @@ class FusedPreparer:
         self._tokenizer.encode_special_tokens = True
         added = self._tokenizer.get_added_tokens_decoder()
         self._special = {token.content: number for number, token in added.items() if token.special}
-        every = [*spec.prompts.values(), *filter(None, [spec.without_prompt, spec.without_text])]
-        self._elements = {prompt.template: templates.parse(prompt.template, self._special) for prompt in every}
+        every = [*spec.prompts.values(), spec.without_prompt, spec.without_text, spec.with_picture]
+        self._elements = {each.template: templates.parse(each.template, self._special) for each in every if each}
         self._place = self._special[spec.place]
         self._around = tuple(templates.parse(text, self._special) for text in (spec.before, spec.after))
         self._black = self._square(spec.without_picture) if spec.without_picture else None
@@ -151,8 +151,10 @@ class FusedPreparer:
             wanted = replace(wanted, prompt=None)
         found = prompts.chosen(spec.prompts, spec.default_prompt, wanted) or spec.without_prompt
         assert found is not None
-        has_text = any(piece.modality == "text" for piece in item)
-        return found if has_text or spec.without_text is None or not item else spec.without_text
+        kinds = {piece.modality for piece in item}
+        if "image" not in kinds:
+            return found
+        return (spec.with_picture if "text" in kinds else spec.without_text) or found
 
     def _picture(self, content: Picture) -> tuple[Laid, Prepared]:
         laid, file = decoded(content, self._laid, self._limits)
@@ -171,27 +173,29 @@ class FusedPreparer:
         """The whole row."""
         writer = Writer(lambda text: tokens.encode(self._tokenizer, text))
         elements = self._elements[prompt.template]
-        apart = Place("pictures") in elements
+        within = item
+        if Place("pictures") in elements:
+            within = tuple(piece for piece in item if piece.modality != "image")
         for element in elements:
             if element == Place("task"):
                 writer.say(prompts.task_of(prompt, task))
             elif element == Place("pictures"):
                 self._show(shown, writer)
             elif element == Place("text"):
-                self._fill(item, [] if apart else shown, writer)
+                self._fill(within, shown, writer)
             else:
                 _write(element, writer)
         writer.end_text()
         return writer.spans
 
     def _fill(self, item: Fused, shown: Sequence[Laid], writer: Writer) -> None:
-        """All that is in the item, in its order; pictures that are not `shown` stand elsewhere."""
+        """The pieces in their order; texts beside each other are lines."""
         waiting, before = list(shown), ""
         for piece in item or (Item("text", self._spec.nothing),):
             if piece.modality == "text":
                 writer.quote(self._spec.between_texts if before == "text" else "")
                 self._quote(piece.content, writer)
-            elif waiting:
+            else:
                 self._show([waiting.pop(0)], writer)
             before = piece.modality
 
