@@ -14,13 +14,13 @@ ENV PYTHONUNBUFFERED=1 \
 FROM base AS packages
 # The OpenVINO devices to serve on, such as cpu or cpu,gpu,npu.
 ARG DEVICES=cpu
-# tracing: with OpenTelemetry, for TRACING=true; empty: without.
+# tracing: with OpenTelemetry, for TRACING=true; video: with a decoder of videos; "tracing video"; empty: with neither.
 ARG EXTRAS=
-COPY requirements/serve.txt requirements/tracing.txt /build/
+COPY requirements/serve.txt requirements/tracing.txt requirements/video.txt /build/
 RUN --mount=type=cache,target=/root/.cache/pip \
     python3 -m venv --without-pip /opt/venv \
-    && python3 -m pip --python /opt/venv/bin/python install --no-compile --require-hashes \
-      -r "/build/${EXTRAS:-serve}.txt"
+    && for each in serve ${EXTRAS}; do set -- "$@" -r "/build/${each}.txt"; done \
+    && python3 -m pip --python /opt/venv/bin/python install --no-compile --require-hashes "$@"
 # Tests of packages, readers of other formats, and plugins of devices that are not served.
 RUN find /opt/venv -type d -name tests -prune -exec rm -r {} + \
     && openvino=$(echo /opt/venv/lib/python3*/site-packages/openvino) && libs=${openvino}/libs \
@@ -28,6 +28,10 @@ RUN find /opt/venv -type d -name tests -prune -exec rm -r {} + \
     && find "${libs}" -name 'libopenvino_*_frontend.so*' ! -name '*_ir_*' -delete \
     && case "${DEVICES}" in *gpu*) ;; *) rm -f "${libs}/libopenvino_intel_gpu_plugin.so" "${libs}/cache.json" ;; esac \
     && case "${DEVICES}" in *npu*) ;; *) rm -f "${libs}/libopenvino_intel_npu_plugin.so" ;; esac
+# What packages bring along, with its licences.
+COPY requirements/notices.sh /build/
+COPY requirements/notices /build/notices
+RUN sh /build/notices.sh /opt/venv/bin/python /app/notices
 COPY LICENSE /app/
 COPY inference/multi2vec/*.py /app/multi2vec/
 COPY inference/multi2vec/engine /app/multi2vec/engine
@@ -93,8 +97,10 @@ RUN --mount=type=cache,target=/root/.cache/huggingface --mount=type=secret,id=hf
     HF_TOKEN_PATH=/run/secrets/hf_token /opt/convert/bin/python -m multi2vec convert "${TAG}" \
     ${WEIGHTS:+--weights "${WEIGHTS}"} --out /out/model
 # The list of parts: of what serves, not of what converts.
+COPY requirements/notices /build/notices
 COPY --from=packages /opt/venv /opt/venv
-RUN /opt/convert/bin/python -m multi2vec.convert.sbom /out/model --packages /opt/venv/bin/python --out /out/app/sbom.cdx.json
+RUN /opt/convert/bin/python -m multi2vec.convert.sbom /out/model --packages /opt/venv/bin/python \
+      --notices /build/notices --out /out/app/sbom.cdx.json
 
 
 # --- for --target manifest --output type=local,dest=DIR

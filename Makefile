@@ -43,7 +43,7 @@ check: $(FULL)/.done  ## Format, lint, types, layers, shell scripts
 	$(FULL)/bin/ruff check .
 	$(FULL)/bin/mypy
 	$(FULL)/bin/lint-imports
-	$(FULL)/bin/shellcheck .ci/run build_images.sh requirements/install.sh
+	$(FULL)/bin/shellcheck .ci/run build_images.sh requirements/install.sh requirements/notices.sh
 	$(FULL)/bin/yamllint --strict -d "$(yaml)" docker-compose.yml helm/Chart.yaml helm/values.yaml
 	$(call optional,hadolint,Dockerfile)
 	$(call optional,trivy,$(trivy) .)
@@ -58,7 +58,7 @@ bench: $(FULL)/.done  ## Measure against the ceiling of this machine and against
 images:  ## Build container images: all recipes, or TAG=… (build_images.sh has more options)
 	./build_images.sh $(if $(filter-out file,$(origin TAG)),"$(TAG)")
 
-test-images: $(FULL)/.done  ## Build the two images that the container tests run
+test-images: $(FULL)/.done  ## Build the images that the container tests run
 	$(FULL)/bin/python -m tests.container.images
 
 test-container: test-images  ## The images: size, files, user, hardening, start, vectors, end; and building them
@@ -86,8 +86,9 @@ lock: $(FULL)/.done  ## Write requirements/*.txt anew from pyproject.toml and re
 	$(lock) pyproject.toml -o requirements/serve.txt
 	$(lock) pyproject.toml --extra convert -c requirements/serve.txt -o requirements/convert.txt
 	$(lock) pyproject.toml --extra tracing -c requirements/convert.txt -o requirements/tracing.txt
-	$(lock) pyproject.toml --extra convert --extra tracing requirements/test.in -c requirements/convert.txt \
-	  -c requirements/tracing.txt -o requirements/test.txt
+	$(lock) pyproject.toml --extra video -c requirements/convert.txt -o requirements/video.txt
+	$(lock) pyproject.toml --extra convert --extra tracing --extra video requirements/test.in \
+	  -c requirements/convert.txt -c requirements/tracing.txt -c requirements/video.txt -o requirements/test.txt
 
 train-demo: $(FULL)/.done  ## Train the demo model anew and convert it
 	$(FULL)/bin/python -m images.demo.train

@@ -21,6 +21,8 @@ What is built already is skipped, so after a failure the same command goes on wh
   --version VERSION  (default: git's last tag, else the package's version)
   --jobs N           builds side by side (default: 1)
   --source DIR       a checkpoint on this machine instead of a download; for one TAG
+  --video            with a decoder of videos, as EXTRAS=video does; the names then have TAG-video in TAG's place. Parts
+                     of such an image are under the GPL: requirements/notices/av.md says what that means for passing it on
   --keep-going       go on after a failure (default: what runs is finished, nothing else is started)
   --force            build even what is built already
   --list             the recipes
@@ -28,11 +30,12 @@ What is built already is skipped, so after a failure the same command goes on wh
 
 What follows -- goes to the engine's build command: -- --network host.
 
-From the environment: BASE_IMAGE, TORCH_INDEX (an index of torch wheels), DEVICES (cpu,gpu,npu), EXTRAS
-(tracing: what TRACING=true needs), WEIGHTS (how they are stored: fp32, fp16, int8 or int4, instead of
-what the recipe says), HF_ENDPOINT, HF_TOKEN (given as a build secret, never stored). A model without a recipe: CLIP_MODEL_NAME, TEXT_MODEL_NAME,
-CLIP_MODEL_TYPE, OPEN_CLIP_MODEL_NAME, OPEN_CLIP_PRETRAINED, SIGLIP_MODEL_NAME, MODEL_NAME (texts only),
-TRUST_REMOTE_CODE; TAG is then a name that no recipe has. With --source they say which kind of model lies there.
+From the environment: BASE_IMAGE, TORCH_INDEX (an index of torch wheels), DEVICES (cpu,gpu,npu), EXTRAS (tracing: what
+TRACING=true needs; video; or both, "tracing video"), WEIGHTS (how they are stored: fp32, fp16, int8 or int4, instead of
+what the recipe says), HF_ENDPOINT, HF_TOKEN (given as a build secret, never stored). A model without a recipe:
+CLIP_MODEL_NAME, TEXT_MODEL_NAME, CLIP_MODEL_TYPE, OPEN_CLIP_MODEL_NAME, OPEN_CLIP_PRETRAINED, SIGLIP_MODEL_NAME,
+MODEL_NAME (texts only), TRUST_REMOTE_CODE; TAG is then a name that no recipe has. With --source they say which kind of
+model lies there.
 
 Exit status: 0 all is built, 1 something is not, 2 wrong usage.
 HELP
@@ -44,8 +47,10 @@ CUSTOM=(CLIP_MODEL_NAME TEXT_MODEL_NAME CLIP_MODEL_TYPE OPEN_CLIP_MODEL_NAME OPE
 # What the Dockerfile copies from.
 CONTEXT=(Dockerfile .dockerignore LICENSE inference requirements images)
 
-ENGINE='' REGISTRY='' REPO=multi2vec-openvino PUSH='' PLATFORM='' VERSION='' JOBS=1 SOURCE='' KEEP_GOING='' FORCE=''
-TAGS=() EXTRA=() ROWS=() WORK='' FAILED=''
+ENGINE='' REGISTRY='' REPO=multi2vec-openvino PUSH='' PLATFORM='' VERSION='' JOBS=1 SOURCE='' KEEP_GOING='' FORCE='' VIDEO=''
+# What the names of images have after their TAG.
+SUFFIX=''
+EXTRAS=${EXTRAS:-} TAGS=() EXTRA=() ROWS=() WORK='' FAILED=''
 declare -A PIDS=() STARTED=()
 
 wrong() {
@@ -70,6 +75,7 @@ parse() {
         shift
         ;;
       --push) PUSH=yes ;;
+      --video) VIDEO=yes ;;
       --keep-going) KEEP_GOING=yes ;;
       --force) FORCE=yes ;;
       --list) recipes && exit ;;
@@ -116,6 +122,20 @@ check() {
   if [ -n "$PUSH" ] && [ -z "$REGISTRY" ] && [[ $REPO != */* ]]; then wrong "--push needs --registry"; fi
 }
 
+# Extras in one spelling, so that the same ones are the same image.
+choose_extras() {
+  local each words
+  read -ra words <<<"${EXTRAS//,/ } ${VIDEO:+video}"
+  for each in ${words+"${words[@]}"}; do
+    case $each in
+      tracing) ;;
+      video) SUFFIX=-video ;;
+      *) wrong "EXTRAS takes tracing and video, not $each" ;;
+    esac
+  done
+  EXTRAS=$(printf '%s\n' ${words+"${words[@]}"} | sort -u | paste -sd ' ')
+}
+
 works() { command -v "$1" >/dev/null && "$1" info >/dev/null 2>&1; }
 
 choose_engine() {
@@ -147,7 +167,9 @@ choose_version() {
 
 multi() { [[ $PLATFORM == *,* ]]; }
 
-image() { echo "${REGISTRY:+${REGISTRY%/}/}$REPO:$1-$VERSION"; } # TAG
+image() { echo "${REGISTRY:+${REGISTRY%/}/}$REPO:$1$SUFFIX-$VERSION"; } # TAG
+
+folder() { echo "build/$1$SUFFIX"; } # TAG
 
 # In the order of pushing: what moves from version to version comes last.
 names() { # TAG
@@ -202,7 +224,7 @@ fingerprint() { # TAG
     "images/$1.toml" "images/$1" ${SOURCE:+"$SOURCE"}
 }
 
-parity() { python3 images/builds.py parity "build/$1/manifest.json" 2>/dev/null || echo -; }
+parity() { python3 images/builds.py parity "$(folder "$1")/manifest.json" 2>/dev/null || echo -; }
 
 # The build context: this folder, or with --source a copy of what the Dockerfile needs with the checkpoint in its place.
 context() { # TAG
@@ -219,7 +241,8 @@ context() { # TAG
 }
 
 make_image() { # TAG
-  local folder=build/$1 context described mark name arguments=() final=()
+  local folder context described mark name arguments=() final=()
+  folder=$(folder "$1")
   context=$(context "$1")
   mark=$(fingerprint "$1")
   rm -f "$folder/manifest.json" "$folder/done"
@@ -234,7 +257,7 @@ make_image() { # TAG
   # The labels say what conversion found out, so it comes first; the second build finds it in the cache.
   build "$context" "${arguments[@]}" --target manifest --output "type=local,dest=$folder"
 
-  described=$(python3 images/builds.py labels "$folder/manifest.json" && origin)
+  described=$(python3 images/builds.py labels "$folder/manifest.json" "$EXTRAS" && origin)
   while read -r name; do final+=(--label "$name"); done <<<"$described"
   finish "$1" "$context" "${arguments[@]}" "${final[@]}"
   echo "$mark" >"$folder/done"
@@ -275,12 +298,14 @@ row() {
 }
 
 start() { # TAG
-  mkdir -p "build/$1"
-  say "$1: building (build/$1/log)"
+  local folder
+  folder=$(folder "$1")
+  mkdir -p "$folder"
+  say "$1$SUFFIX: building ($folder/log)"
   STARTED[$1]=$SECONDS
   # A process group of its own, so that all of it can be ended.
   set -m
-  (make_image "$1") >"build/$1/log" 2>&1 </dev/null &
+  (make_image "$1") >"$folder/log" 2>&1 </dev/null &
   set +m
   PIDS[$1]=$!
 }
@@ -307,14 +332,14 @@ ended() { # TAG STATUS SECONDS
     parity=$(parity "$1")
   else
     FAILED=yes
-    result=$(python3 images/builds.py reason "build/$1/log")
+    result=$(python3 images/builds.py reason "$(folder "$1")/log")
   fi
-  say "$1: $result"
-  row "$1" "$size" "$(printf '%dm%02ds' $(($3 / 60)) $(($3 % 60)))" "$parity" "$result"
+  say "$1$SUFFIX: $result"
+  row "$1$SUFFIX" "$size" "$(printf '%dm%02ds' $(($3 / 60)) $(($3 % 60)))" "$parity" "$result"
 }
 
 built() { # TAG
-  [ -z "$FORCE" ] && [ "$(cat "build/$1/done" 2>/dev/null)" = "$(fingerprint "$1")" ] && exists "$(image "$1")"
+  [ -z "$FORCE" ] && [ "$(cat "$(folder "$1")/done" 2>/dev/null)" = "$(fingerprint "$1")" ] && exists "$(image "$1")"
 }
 
 run() {
@@ -322,9 +347,9 @@ run() {
   for tag in "${TAGS[@]}"; do
     while ((${#PIDS[@]} >= JOBS)); do reap; done
     if [ -n "$FAILED" ] && [ -z "$KEEP_GOING" ]; then
-      row "$tag" - - - 'not started: another one failed'
+      row "$tag$SUFFIX" - - - 'not started: another one failed'
     elif built "$tag"; then
-      row "$tag" "$(size "$(image "$tag")")" - "$(parity "$tag")" 'already built'
+      row "$tag$SUFFIX" "$(size "$(image "$tag")")" - "$(parity "$tag")" 'already built'
     else
       start "$tag"
     fi
@@ -350,6 +375,7 @@ main() {
   [ -z "$SOURCE" ] || SOURCE=$(cd "$caller" && cd "$SOURCE" 2>/dev/null && pwd) ||
     wrong "--source takes a folder that is there"
   check
+  choose_extras
   choose_engine
   choose_version
   mkdir -p build

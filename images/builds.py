@@ -1,10 +1,10 @@
 """What build_images.sh reads and writes: `python3 images/builds.py COMMAND …`. Standard library only.
 
-fingerprint PATH…   a hash of these files and folders, and of what comes on standard input
-labels MANIFEST     the image's labels that follow from the model, one per line
-parity MANIFEST     the smallest cosine to the original library, by arithmetic
-reason LOG          why that build failed, in one line
-table               rows of fields, separated by tabs, as a table
+fingerprint PATH…       a hash of these files and folders, and of what comes on standard input
+labels MANIFEST EXTRAS  the image's labels that follow from the model and the extras, one per line
+parity MANIFEST         the smallest cosine to the original library, by arithmetic
+reason LOG              why that build failed, in one line
+table                   rows of fields, separated by tabs, as a table
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ HOLLOW = re.compile(
     r"^(-*|time=.*|error building at STEP .*|executor failed running .*|subprocess exited with .*|exit status \d+"
     r"|ERRO\[.*|Error: (building at STEP|exit status) .*)$"
 )
+# What packages of extras add to the licences of the image's contents: requirements/notices/av.md says why.
+LICENCES = {"video": ["GPL-3.0-or-later"]}
 CREATIVE_COMMONS = re.compile(r"cc-by(-nc)?(-sa|-nd)?-[1-4]\.[05]|cc0-1\.0")
 VERDICT = "was not converted:"
 
@@ -50,10 +52,11 @@ def _files(path: Path) -> Iterator[Path]:
             yield from _files(each)
 
 
-def labels(manifest: dict[str, Any]) -> dict[str, str]:
-    """The labels that follow from the model."""
+def labels(manifest: dict[str, Any], extras: Sequence[str] = ()) -> dict[str, str]:
+    """The labels that follow from the model and the extras."""
     sources = manifest["sources"]
     licence = manifest["licence"]
+    licences = ["Apache-2.0", spdx(licence), *(each for extra in extras for each in LICENCES.get(extra, []))]
     return {
         f"{PREFIX}.tag": manifest["tag"],
         f"{PREFIX}.model": " + ".join(each["name"] for each in sources),
@@ -64,7 +67,7 @@ def labels(manifest: dict[str, Any]) -> dict[str, str]:
         f"{PREFIX}.parity": parity(manifest),
         f"{PREFIX}.parity.mean": parity(manifest, "mean_cosine"),
         f"{PREFIX}.fingerprint": manifest["fingerprint"],
-        "org.opencontainers.image.licenses": " AND ".join(dict.fromkeys(["Apache-2.0", spdx(licence)])),
+        "org.opencontainers.image.licenses": " AND ".join(dict.fromkeys(licences)),
     }
 
 
@@ -142,7 +145,8 @@ def main(command: str = "", *arguments: str) -> None:
     if command == "fingerprint":
         print(fingerprint(arguments, sys.stdin.buffer.read()))
     elif command == "labels":
-        print("\n".join(f"{name}={value}" for name, value in labels(_manifest(*arguments)).items()))
+        path, extras = arguments
+        print("\n".join(f"{name}={value}" for name, value in labels(_manifest(path), extras.split()).items()))
     elif command == "parity":
         print(parity(_manifest(*arguments)))
     elif command == "reason":

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import cohere
@@ -24,6 +25,7 @@ from multi2vec.engine.errors import EmbedError, Overloaded
 from multi2vec.serve import dialects
 from multi2vec.serve.errors import NotReady, failure_of
 from tests import pages
+from tests.engine.video.films import film
 from tests.pages import Block
 from tests.serve import several
 from tests.server import DEMO, ROOT, Server, serving
@@ -32,12 +34,14 @@ PAGE = (ROOT / "docs" / "apis.md").read_text()
 BLOCKS = pages.blocks(PAGE)
 RUN = [block for block in BLOCKS if "needs" not in block.marks]
 
-# What examples need that are not run here. Weaviate's is run by tests/e2e/test_modules.py.
+FILM = "the video decoder, and film.mp4"
+# What examples need that are not run as the others are. Weaviate's is run by tests/e2e/test_modules.py.
 NEEDS = {
     "a package index",
     "the internet, for the task's data",
     "the internet, for OpenAI's encoding",
     "Embedding Atlas, and a file",
+    FILM,
     "Weaviate",
 }
 
@@ -114,6 +118,14 @@ class TestExamples:
     def test_it_gives_the_answer_that_is_shown(self, block: Block, servers: Servers, files: str) -> None:
         server = servers(block.marks.get("server", PLAIN))
         block.check(block.run(server.url, [(FILES, files)]))
+
+    @pytest.mark.parametrize(
+        "block", [each for each in BLOCKS if each.marks.get("needs") == FILM], ids=lambda block: f"line {block.line}"
+    )
+    def test_a_film(self, block: Block, servers: Servers, tmp_path: Path) -> None:
+        path = tmp_path / "film.mp4"
+        path.write_bytes(film())
+        block.check(block.run(servers(PLAIN).url, [("film.mp4", str(path))]))
 
     def test_the_key_is_wanted(self, servers: Servers) -> None:
         assert ask(servers(KEYED), "/embed", {"inputs": "a red circle"}).status_code == 401

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 
@@ -6,9 +7,10 @@ import pytest
 
 from multi2vec import manifest as manifests
 from multi2vec import specs
-from multi2vec.layouts import HdLayout, Layout, PatchLayout, Resize
+from multi2vec.engine.preparers.layouts import LAYOUTS
+from multi2vec.layouts import GemmaLayout, HdLayout, Layout, PatchLayout, Resize
 from multi2vec.manifest import Manifest, ManifestError, fingerprint_of
-from tests import toy
+from tests import toy, toy_fused
 
 
 @pytest.fixture
@@ -25,13 +27,26 @@ def test_what_was_written_is_read_back(plain: Manifest) -> None:
     assert plain.modalities == ("text", "image")
 
 
-@pytest.mark.parametrize("layout", [PatchLayout(14, 2, (Resize(28, 784, 15680),)), HdLayout(4)])
-def test_layouts_are_told_apart(plain: Manifest, layout: Layout) -> None:
-    both = specs.Prompt("{pictures}{task} {text}", task="look:")
-    spec = specs.FusedSpec("text", "image", 64, {"query": specs.Prompt("{text}")}, "query", layout, "<row>")
-    inputs = dict.fromkeys(spec.takes, dataclasses.replace(spec, with_picture=both))
-    made = dataclasses.replace(plain, inputs=inputs)
-    assert manifests.parse(manifests.with_fingerprint(made).to_json()).inputs == made.inputs
+PICTURES: tuple[Layout, ...] = (
+    PatchLayout(14, 2, (Resize(28, 784, 15680), Resize(28, 3136, 15680, beyond="clamp")), frames=2),
+    GemmaLayout(edge=16, pooled=3, most=280),
+    HdLayout(4),
+)
+
+
+@pytest.mark.parametrize("layout", PICTURES)
+def test_layouts_of_pictures_are_read_back(tmp_path: Path, layout: Layout) -> None:
+    written = manifests.read(toy_fused.write(tmp_path, spec=dataclasses.replace(toy_fused.SPEC, layout=layout)))
+    assert written.spec("fused").layout == layout
+    assert manifests.parse(written.to_json()) == written
+
+
+def test_layouts_of_pictures_are_told_apart_by_the_fields_that_they_must_have() -> None:
+    kinds = {kind: dataclasses.fields(kind) for kind in LAYOUTS}
+    assert set(kinds) == {type(layout) for layout in PICTURES}
+    for one, other in itertools.permutations(kinds.values(), 2):
+        needed = {each.name for each in one if each.default is dataclasses.MISSING}
+        assert not needed <= {each.name for each in other}
 
 
 def test_keys_of_later_versions_are_ignored(plain: Manifest) -> None:

@@ -33,13 +33,33 @@ class PatchLayout:
     `merge` × `merge` become one row.
 
     The vision tower takes the patches' pixels and places. `frames`: 2 for a tower that takes pairs of frames, a
-    picture being its own second one; 1 where the tower repeats it.
+    picture being its own second one; 1 where the tower repeats it. `table`: the side of the tower's square table of
+    places, for a tower that is told between which of its entries a patch lies.
     """
 
     patch: int
     merge: int
     resizes: tuple[Resize, ...]
     frames: int = 1
+    table: int | None = None
+
+
+@dataclass(frozen=True)
+class GemmaLayout:
+    """Gemma 4's: the picture becomes as large as `most` rows allow, larger or smaller, and patches of `edge` × `edge`
+    pixels, of which `pooled` × `pooled` become one row.
+
+    The vision tower takes the patches' pixels and places.
+    """
+
+    edge: int
+    pooled: int
+    most: int
+
+    @property
+    def side(self) -> int:
+        """How many pixels a row stands for in width and height."""
+        return self.edge * self.pooled
 
 
 @dataclass(frozen=True)
@@ -52,4 +72,5 @@ class HdLayout:
     crops: int
 
 
-Layout = PatchLayout | HdLayout
+# A manifest does not say which of them it has: each is told by the fields that it must have.
+Layout = PatchLayout | GemmaLayout | HdLayout

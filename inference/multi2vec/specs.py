@@ -140,12 +140,14 @@ class Prompt:
     """What stands around a text: `{text}` and `{task}` in the template are replaced.
 
     `task` is taken where the caller gives none. `adapter` is for a tower with an input of that name: the number of the
-    adapter that computes these texts; None, as for a text without a prompt: none of them.
+    adapter that computes these texts; None, as for a text without a prompt: none of them. `ends_sentence`: a task loses
+    white space around it, and gets a full stop unless it ends in punctuation.
     """
 
     template: str
     task: str | None = None
     adapter: int | None = None
+    ends_sentence: bool = False
 
     @property
     def takes_task(self) -> bool:
@@ -213,24 +215,27 @@ class FusedSpec:
     counted for the tower: not at all (it does so itself), along a line, or with the pictures' rows and columns (M-RoPE,
     arXiv 2409.12191).
 
+    `without_prompt` is what stands around an item for which no prompt is wanted; None: the default prompt does.
     `without_text` and `without_picture` are for items that lack the one or the other: what is said then, and the side
     in pixels of a black square that is shown. `with_picture` is said in place of each other prompt where an item has
-    both. `nothing` is the text of an empty item.
+    both. `between_texts` stands between two texts beside each other; `nothing` is the text of an empty item.
     """
 
     tower: str
     vision: str
     max_length: int
     prompts: Mapping[str, Prompt]
-    default_prompt: str
+    default_prompt: str | None
     layout: Layout
     place: str
     before: str = ""
     after: str = ""
     positions: Literal["own", "line", "grid"] = "own"
+    without_prompt: Prompt | None = None
     without_text: Prompt | None = None
     with_picture: Prompt | None = None
     without_picture: int | None = None
+    between_texts: str = "\n"
     nothing: str = ""
     pad_id: int = 0
     takes: tuple[Modality, ...] = ("text", "image", "fused")

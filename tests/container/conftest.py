@@ -1,4 +1,4 @@
-"""What the container tests stand on: an engine and two images."""
+"""What the container tests stand on: an engine and images."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import pytest
 from multi2vec import manifest as manifests
 from multi2vec.manifest import Manifest
 from tests.container.container import Container, docker, inspect, running
-from tests.container.images import DEMO, RANDOM
+from tests.container.images import DEMO, RANDOM, VIDEO
 from tests.needs import lacking
 
 
 @pytest.fixture(scope="session", autouse=True)
 def engine() -> None:
-    """Docker and both images."""
+    """Docker and the images."""
     if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True).returncode:
         lacking("no docker engine runs here for the tests of the images")
-    absent = [name for name in (DEMO, RANDOM) if not docker("images", "--quiet", name)]
+    absent = [name for name in (DEMO, RANDOM, VIDEO) if not docker("images", "--quiet", name)]
     if absent:
         lacking(f"make test-images builds {', '.join(absent)}")
 

@@ -1,8 +1,8 @@
-"""The two images that tests run, built as a user builds them: `python -m tests.container.images`.
+"""The images that tests run, built as a user builds them: `python -m tests.container.images`.
 
-`demo` is the embedded model; `random` a ViT-B/32 with random weights from a checkpoint on this machine, a model
-without a recipe. The environment decides what they are built with and on: `BASE_IMAGE`, `BUILD_NETWORK` and what
-build_images.sh takes.
+`demo` is the embedded model, `demo-video` the same with a decoder of videos; `random` a ViT-B/32 with random weights
+from a checkpoint on this machine, a model without a recipe. The environment decides what they are built with and on:
+`BASE_IMAGE`, `BUILD_NETWORK` and what build_images.sh takes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tests.server import ROOT
 
 REPOSITORY = "localhost/multi2vec-openvino"
 DEMO = f"{REPOSITORY}:demo"
+VIDEO = f"{REPOSITORY}:demo-video"
 RANDOM = f"{REPOSITORY}:random"
 # Real ones have this layout.
 NAME = "openai/clip-vit-base-patch32"
@@ -30,9 +31,10 @@ def build(*arguments: str, **variables: str) -> None:
 
 
 def main() -> int:
-    """Build both. Returns the exit status."""
+    """Build them. Returns the exit status."""
     try:
         build("demo")
+        build("demo", "--video")
         build("random", "--source", str(models.checkpoint()), CLIP_MODEL_NAME=NAME, TEXT_MODEL_NAME=NAME)
     except subprocess.CalledProcessError as error:
         return error.returncode

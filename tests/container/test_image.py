@@ -19,7 +19,7 @@ LABELS = "io.github.multi2vec-openvino"
 # Of a container's files, none may be one of these.
 UNWANTED = re.compile(
     r"/site-packages/(torch|torchvision|transformers|open_clip|sentence_transformers|timm|pip|setuptools)(/|$)"
-    r"|^/app/(?!multi2vec|LICENSE|sbom)|/multi2vec/convert|/tests(/|$)|^/(build|out)(/|$)|/\.cache/"
+    r"|^/app/(?!multi2vec|LICENSE|sbom|notices)|/multi2vec/convert|/tests(/|$)|^/(build|out)(/|$)|/\.cache/"
     r"|\.git(/|$)|\.env$|id_rsa|\.pem$|hf_token|_intel_[gn]pu_plugin|libopenvino_(onnx|tensorflow|paddle|pytorch)_frontend"
 )
 # The base image's own; the trust store is public.

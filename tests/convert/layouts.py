@@ -15,10 +15,12 @@ from tests.checkpoints import (
     catalogue_layouts,
     chinese_clip_layouts,
     clip_layouts,
+    embeddinggemma2_layouts,
     jina_v3_layouts,
     mobileclip_layouts,
     phi3_v_layouts,
     qwen2_vl_layouts,
+    qwen3_vl_layouts,
     siglip_layouts,
     text_layouts,
     tipsv2_layouts,
@@ -126,6 +128,12 @@ TEXTS_ONLY = {"text": ("input_ids",)}
 QWEN_VL = ("model.layers.1.self_attn.q_proj.weight", "visual.blocks.0.attn.qkv.bias", "visual.merger.mlp.2.weight")
 IN_A_ROW = ("input_ids", "index", "position_ids")
 OF_PICTURES = tuple(f"picture {number} {name}" for number in (1, 2, 3) for name in ("pixels", "position_ids"))
+IN_TABLES = tuple(f"picture {number} interp_{name}" for number in (1, 2, 3) for name in ("indices", "weights"))
+WITH_PLACES = {
+    "text": IN_A_ROW,
+    "image": (*IN_A_ROW, *OF_PICTURES[:2], *IN_TABLES[:2]),
+    "fused": (*IN_A_ROW, *OF_PICTURES, *IN_TABLES),
+}
 FUSED = {"text": IN_A_ROW, "image": (*IN_A_ROW, *OF_PICTURES[:2]), "fused": (*IN_A_ROW, *OF_PICTURES)}
 PHI3_V = {
     modality: tuple(name for name in names if not name.endswith("position_ids")) for modality, names in FUSED.items()
@@ -322,6 +330,38 @@ LAYOUTS: dict[str, Layout] = {
         {"pytorch_model.bin": QWEN_VL},
         inputs={**FUSED, "text": FUSED["image"]},
         calls={"model.": "language_model."},
+        towers=("vision", "language"),
+    ),
+    "Qwen3-VL": Layout(
+        "Qwen3-VL-Embedding-2B",
+        qwen3_vl_layouts.qwen3_vl_embedding,
+        {
+            "model.safetensors": (
+                "model.language_model.layers.1.self_attn.q_proj.weight",
+                "model.visual.deepstack_merger_list.0.linear_fc1.bias",
+                "model.visual.pos_embed.weight",
+            )
+        },
+        {"model.safetensors": ("lm_head.weight",)},
+        inputs=WITH_PLACES,
+        calls={"model.": ""},
+        towers=("vision", "language"),
+    ),
+    "EmbeddingGemma 2": Layout(
+        "embeddinggemma-2",
+        embeddinggemma2_layouts.embeddinggemma2,
+        {
+            "model.safetensors": (
+                "language_model.layers.1.self_attn.q_proj.weight",
+                "language_model.layers.0.layer_scalar",
+                "language_model.embedding_projection.weight",
+                "vision_tower.encoder.layers.1.mlp.down_proj.linear.weight",
+                "vision_tower.patch_embedder.position_embedding_table",
+                "embed_vision.embedding_projection.weight",
+            )
+        },
+        {"model.safetensors": ("audio_tower.more.weight",)},
+        inputs={name: tuple(each for each in names if each != "position_ids") for name, names in FUSED.items()},
         towers=("vision", "language"),
     ),
     "VLM2Vec": Layout(

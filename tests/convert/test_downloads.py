@@ -28,6 +28,7 @@ LEFT = ("onnx/model.onnx", "onnx/pytorch_model.bin", "custom_st.py", "imgs/mirac
     [
         ("bge_m3", {"pytorch_model.bin", "sparse_linear.pt", "colbert_linear.pt"}),
         ("jina_v3", {"model.safetensors"}),
+        ("EmbeddingGemma 2", {"model.safetensors", "chat_template.jinja"}),
     ],
 )
 def test_only_what_is_needed_of_the_pinned_commit(

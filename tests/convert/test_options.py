@@ -13,11 +13,21 @@ from multi2vec.convert import families, options, pipeline
 from multi2vec.convert.errors import RecipeError
 from multi2vec.convert.model import Model
 from multi2vec.convert.recipe import FusedOptions, PictureOptions, Recipe, TextOptions
-from multi2vec.specs import PictureSpec, Prompt, TextSpec
+from multi2vec.layouts import GemmaLayout
+from multi2vec.specs import FusedSpec, PictureSpec, Prompt, TextSpec
 from tests.convert.conftest import only, quiet
 from tests.convert.layouts import LAYOUTS
 
 TEXT = TextSpec("text", 77)
+FUSED = FusedSpec(
+    "language",
+    "vision",
+    max_length=32,
+    prompts={"document": Prompt("<s>{text}")},
+    default_prompt="document",
+    layout=GemmaLayout(16, 3, 70),
+    place="<row>",
+)
 PICTURE = PictureSpec("image", 8, 8, "shortest", convert_rgb="after_resize", transparency="drop")
 
 
@@ -52,6 +62,16 @@ def test_another_treatment_of_transparency_comes_before_the_library() -> None:
     assert (white.transparency, white.convert_rgb) == ("white", "before_resize")
     own = options.picture_spec(PICTURE, wishing(picture=PictureOptions(transparency="drop")))
     assert own == PICTURE
+
+
+def test_items_of_texts_and_pictures_need_a_prompt_or_a_frame() -> None:
+    query = TextOptions({"query": "<s>query: {text}"}, "query", 16)
+    spec = options.fused_spec(FUSED, wishing(text=query))
+    assert (spec.max_length, spec.default_prompt, list(spec.prompts)) == (16, "query", ["document", "query"])
+    with pytest.raises(RecipeError, match="default_prompt is missing; every item of such a model is in a prompt"):
+        options.fused_spec(dataclasses.replace(FUSED, default_prompt=None), wishing())
+    framed = dataclasses.replace(FUSED, default_prompt=None, without_prompt=Prompt("<s>{text}"))
+    assert options.fused_spec(framed, wishing()) == framed
 
 
 def test_wishes_that_the_model_cannot_fulfil(loaded: Callable[[str], Model]) -> None:

@@ -19,11 +19,13 @@ from multi2vec.convert import families, parity, pipeline, recipe, samples
 from multi2vec.convert.errors import ParityError
 from multi2vec.convert.model import Model, Scaling
 from multi2vec.convert.originals import TASK, readings, spread
-from multi2vec.convert.references import NoRoom
+from multi2vec.convert.references import InPrompt, NoRoom
 from multi2vec.engine.floors import ARITHMETIC, Floor
+from multi2vec.engine.items import Item
 from multi2vec.engine.precision import Choice
 from multi2vec.engine.rows import Array
 from multi2vec.specs import Prompt, TextSpec
+from tests import toy_fused
 from tests.convert.conftest import only, quiet
 
 Load = Callable[[str], Model]
@@ -284,6 +286,14 @@ def test_every_prompt_is_a_reading() -> None:
     assert [each.for_original("cat") for each in found[:3]] == ["query: cat", "cat", "find: cat"]
     assert found[3].for_original("cat") == f"{TASK}: cat"
     assert found[3].wanted.task == TASK
+
+
+def test_items_without_a_prompt_are_a_reading() -> None:
+    prompts = {"query": Prompt("<s>query: {text}")}
+    spec = dataclasses.replace(toy_fused.SPEC, prompts=prompts, default_prompt=None, without_prompt=Prompt("<s>{text}"))
+    plain, query = readings(spec, "text")
+    assert (plain.name, query.name) == ("", "query")
+    assert plain.for_original("cat") == InPrompt((Item("text", "cat"),), Prompt("<s>{text}"))
 
 
 def test_of_large_items_a_few_of_all_sizes_are_compared() -> None:

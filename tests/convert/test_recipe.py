@@ -53,8 +53,9 @@ def test_alpha_is_dropped_for_every_tag() -> None:
     authors."""
     for tag in recipe.tags():
         read = recipe.read(tag)
-        expected = PictureOptions(transparency="drop") if "image" in (read.modalities or ()) else None
-        if read.fused is None:
+        modalities = read.modalities or ()
+        expected = PictureOptions(transparency="drop") if "image" in modalities else None
+        if "fused" not in modalities:
             assert read.picture == expected, tag
         else:
             assert read.picture is not None

@@ -69,6 +69,42 @@ def test_both_builds_get_the_same_arguments(workspace: Workspace) -> None:
         assert values(call, "--platform") == ["linux/arm64"]
 
 
+def test_with_a_decoder_of_videos(workspace: Workspace) -> None:
+    """--video: other names, a folder of its own, the extra, and the licence that comes with it."""
+    assert workspace.run("one").returncode == 0
+    workspace.forget()
+    done = workspace.run("one", "--video", EXTRAS="tracing")
+    assert row(done.stdout, "one-video")[-1] == "ok", done.stderr
+    first, second = workspace.calls("docker", "build")
+    for call in (first, second):
+        assert values(call, "--build-arg") == ["TAG=one", "VERSION=1.2.3", "EXTRAS=tracing video"]
+    prefix = "multi2vec-openvino:one-video"
+    assert values(second, "--tag") == [f"{prefix}-1.2.3", prefix, f"{prefix}-latest"]
+    assert "org.opencontainers.image.licenses=Apache-2.0 AND MIT AND GPL-3.0-or-later" in values(second, "--label")
+    assert (workspace.root / "build" / "one-video" / "manifest.json").exists()
+    # Neither is the other, and both stay built, however the extras are written.
+    assert row(workspace.run("one").stdout, "one")[-1] == "already built"
+    for extras in ("tracing video", "video,tracing", "video tracing video"):
+        assert row(workspace.run("one", EXTRAS=extras).stdout, "one-video")[-1] == "already built"
+    assert row(workspace.run("one", "--video").stdout, "one-video")[-1] == "ok"
+
+
+def test_why_an_image_with_a_decoder_failed(workspace: Workspace) -> None:
+    """The reason is in that image's own log."""
+    workspace.set("fails", "one")
+    done = workspace.run("one", "two", "--video")
+    assert row(done.stdout, "one-video")[-1] == "one was not converted: the hub is away"
+    assert row(done.stdout, "two-video")[-1] == "not started: another one failed"
+
+
+def test_an_extra_that_there_is_not(workspace: Workspace) -> None:
+    """A misspelt one is found before anything is built."""
+    refused = workspace.run("one", EXTRAS="tracing videos")
+    assert refused.returncode == 2
+    assert "EXTRAS takes tracing and video, not videos" in refused.stderr
+    assert not workspace.calls("docker", "build")
+
+
 def test_the_token_is_a_secret(workspace: Workspace) -> None:
     """It reaches the build in a file that only its owner reads, and stays nowhere."""
     assert workspace.run("one", HF_TOKEN="hf_verysecret").returncode == 0

@@ -81,6 +81,13 @@ def test_labels_of_the_demo() -> None:
     assert labels["io.github.multi2vec-openvino.parity.mean"].startswith(f"f32 {min(mean):.7g}, bf16 ")
 
 
+def test_the_decoder_of_videos_brings_a_licence_along() -> None:
+    manifest = json.loads((DEMO / "manifest.json").read_text())
+    label = "org.opencontainers.image.licenses"
+    assert builds.labels(manifest, ["tracing"])[label] == "Apache-2.0"
+    assert builds.labels(manifest, ["tracing", "video"])[label] == "Apache-2.0 AND GPL-3.0-or-later"
+
+
 def test_a_licence_that_forbids_commercial_use() -> None:
     """It has a label of its own, which engines can filter by."""
     manifest = json.loads((DEMO / "manifest.json").read_text())

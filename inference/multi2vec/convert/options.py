@@ -69,7 +69,7 @@ def fused_spec(own: FusedSpec, recipe: Recipe) -> FusedSpec:
         raise RecipeError(f"{recipe.tag}: max_length is {length}, but the model takes {own.max_length} tokens at most")
     default = texts.default_prompt or own.default_prompt
     known = {**own.prompts, **texts.named_prompts}
-    if default not in known:
+    if default not in known and own.without_prompt is None:
         raise RecipeError(f"{recipe.tag}: text: default_prompt is missing; every item of such a model is in a prompt")
     return dataclasses.replace(
         own,

@@ -94,7 +94,8 @@ def readings(spec: Any, modality: Modality = "text") -> list[Reading]:
     prompts: Mapping[str, Prompt] = getattr(spec, "prompts", {})
     default: str | None = getattr(spec, "default_prompt", None)
     pieces = partial(pieces_of, modality) if isinstance(spec, FusedSpec) else None
-    found = [Reading("", Wanted(), prompts[default] if default else None, pieces)]
+    without: Prompt | None = getattr(spec, "without_prompt", None)
+    found = [Reading("", Wanted(), prompts[default] if default else without, pieces)]
     for name, prompt in prompts.items():
         if name != default:
             found.append(Reading(name, Wanted(prompt=name), prompt, pieces))

@@ -106,7 +106,8 @@ class FusedOptions:
     qwen_vl_utils does it, which refuses a very narrow one or clamps it. Or it becomes `crops` tiles at most.
     `positions`: how tokens are counted, along a line or with the rows and columns of pictures. `without_text`: the
     prompt of a picture alone; `with_picture`: that of both together; `without_picture`: the side in pixels of a black
-    square that a text alone is shown with.
+    square that a text alone is shown with. `between_texts` stands between two texts beside each other, and `nothing`
+    for an empty item.
     """
 
     least_pixels: int | None = None
@@ -117,6 +118,8 @@ class FusedOptions:
     without_text: str | Prompt | None = None
     with_picture: str | Prompt | None = None
     without_picture: int | None = None
+    between_texts: str = "\n"
+    nothing: str = ""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from multi2vec.convert.recipe import PictureOptions, Recipe
 from multi2vec.engine.items import Item
 from multi2vec.engine.rows import Row
-from multi2vec.specs import DENSE, PictureSpec, Prompt
+from multi2vec.specs import DENSE, FusedSpec, PictureSpec, Prompt
 
 Original = TypeVar("Original")
 
@@ -82,7 +82,7 @@ class Opener:
         return picture
 
 
-def opener(own: PictureSpec, recipe: Recipe) -> Opener:
+def opener(own: PictureSpec | FusedSpec, recipe: Recipe) -> Opener:
     """How a recipe wants pictures opened for a library that treats them as `own` says."""
     options = recipe.picture or PictureOptions()
     is_own = options.transparency == own.transparency

@@ -88,13 +88,13 @@ def conversation(messages: Any, manifest: Manifest, where: str) -> Item:
 def together(items: Sequence[Item], manifest: Manifest) -> Item:
     """One item out of several that shall have one vector together; of none, the empty text. Raises `Unsupported` for
     a model that does not make one vector of these."""
-    if all(item.modality == "text" for item in items):
-        return text("\n".join(item.content for item in items))
     if len(items) == 1:
         return items[0]
     parts = [part for item in items for part in _parts(item)]
-    if "fused" in manifest.modalities and all(part.modality in manifest.modalities for part in parts):
+    if parts and "fused" in manifest.modalities and all(part.modality in manifest.modalities for part in parts):
         return Item("fused", tuple(parts))
+    if all(item.modality == "text" for item in items):
+        return text("\n".join(item.content for item in items))
     kinds = " and ".join(dict.fromkeys(item.modality for item in items))
     raise Unsupported(
         f"{manifest.tag} makes one vector of one text or of one picture, not of {len(items)} parts ({kinds}) together"

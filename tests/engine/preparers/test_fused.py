@@ -42,6 +42,13 @@ APART = replace(
     without_text=Prompt("{pictures}What is it?<|im_end|>"),
     without_picture=56,
 )
+BARE = replace(
+    SPEC,
+    prompts={"query": Prompt("<|im_start|>find: {text}<|im_end|>")},
+    default_prompt=None,
+    positions="own",
+    without_prompt=Prompt("<|im_start|>{text}<|im_end|>"),
+)
 PICTURE = Image.new("RGB", (56, 84), "red")
 
 
@@ -123,6 +130,23 @@ def test_prompts_and_instructions(rig: Rig) -> None:
         rig.prepare("a", prompt="document", task="find it")
     with pytest.raises(Unsupported, match="no prompt named 'passage'"):
         rig.prepare("a", prompt="passage")
+
+
+def test_an_item_without_a_prompt_stands_in_a_frame(tmp_path: Path) -> None:
+    bare = Rig(tmp_path, BARE)
+    plain = bare.prepare("a ", PICTURE, " b")
+    assert bare.shown(plain) == "<|im_start|>a <|vision_start|><P><|vision_end|> b<|im_end|>"
+    assert set(plain.arrays) == {"input_ids", "index"}
+    assert bare.shown(bare.prepare("a", prompt="query")) == "<|im_start|>find: a<|im_end|>"
+    assert bare.shown(bare.prepare()) == "<|im_start|><|im_end|>"
+    with pytest.raises(Unsupported, match="a task needs the name of a prompt that has a place for it"):
+        bare.prepare("a", task="find it")
+
+
+def test_a_model_with_a_default_prompt_may_have_a_frame_for_items_without(tmp_path: Path) -> None:
+    both = Rig(tmp_path, replace(BARE, default_prompt="query"))
+    assert both.shown(both.prepare("a")) == "<|im_start|>find: a<|im_end|>"
+    assert both.shown(both.prepare("a", prompt="")) == "<|im_start|>a<|im_end|>"
 
 
 def test_the_text_is_cut_and_nothing_else(rig: Rig) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -40,6 +42,17 @@ def number_in(pixels: Pixels) -> int:
     return sum(1 << (BITS - 1 - bit) for bit, value in enumerate(bits) if value)
 
 
+@contextlib.contextmanager
+def _as_it_was_scheduled() -> Iterator[None]:
+    """Run by root, the encoder of AV1 gives this thread, and all that it starts later, a real-time priority before
+    which no other process gets a turn."""
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
 def film(
     container: str = "mp4",
     codec: str = "libx264",
@@ -56,7 +69,7 @@ def film(
     counter-clockwise."""
     pictures = pictures or [picture(number) for number in range(len(times))]
     file = io.BytesIO()
-    with av.open(file, "w", format=container, container_options=dict(muxing or {})) as output:
+    with _as_it_was_scheduled(), av.open(file, "w", format=container, container_options=dict(muxing or {})) as output:
         stream: Any = output.add_stream(codec, rate=int(1 / unit), options={"g": "12", **(options or {})})
         stream.height, stream.width, _ = pictures[0].shape
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"

@@ -236,7 +236,7 @@ def test_one_that_is_forgotten() -> None:
 
 def test_without_av(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoder.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(Unsupported, match=r"pip install 'multi2vec-openvino\[video\]'.* --video"):
+    with pytest.raises(Unsupported, match=r"pip install 'multi2vec-openvino\[video\]'.* -video .* --video"):
         frames(film(), count=1)
 
 

@@ -16,7 +16,7 @@ ARCHITECTURES = re.compile(r"amd64|x86[_-]64|arm64|aarch64|x64", re.IGNORECASE)
 
 @pytest.mark.parametrize("platform", ["x86_64-manylinux_2_36", "aarch64-manylinux_2_36"])
 @pytest.mark.parametrize("python", ["3.11", "3.12"])
-@pytest.mark.parametrize("requirements", ["serve", "convert"])
+@pytest.mark.parametrize("requirements", ["serve", "convert", "video"])
 def test_every_package_is_there_as_a_wheel(tmp_path: Path, platform: str, python: str, requirements: str) -> None:
     """In wheels for Debian 12, the oldest that python:3.12-slim was made of: nothing is compiled in a build.
 

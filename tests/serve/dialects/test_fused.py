@@ -205,7 +205,7 @@ class TestTEI:
 class TestMeta:
     def test_what_it_says(self, fused: Server) -> None:
         meta = httpx.get(f"{fused.url}/meta", trust_env=False).json()
-        assert meta["modalities"] == ["text", "image", "fused"]
+        assert meta["modalities"] == ["text", "image", "fused", "video"]
         assert set(meta["execution"]["towers"]) == {"fused", "vision"}
         assert meta["inputs"]["text"]["prompts"]["query"]["task"] == "help"
 

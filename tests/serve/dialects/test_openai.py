@@ -164,13 +164,17 @@ class TestForms:
         ):
             assert_openai_error(ask(server, **body), 400, "toy makes one vector of one text or of one picture")
 
-    def test_parts_that_the_model_does_not_have(self, server: Server) -> None:
-        for part, word in (
-            ({"type": "input_audio", "input_audio": {"data": "abc", "format": "wav"}}, "audio"),
-            ({"type": "video_url", "video_url": {"url": "data:video/mp4;base64,abc"}}, "video"),
+    def test_parts_that_the_model_does_not_have(self, server: Server, texts_only: Server) -> None:
+        for asked, part, words in (
+            (server, {"type": "input_audio", "input_audio": {"data": "abc", "format": "wav"}}, "toy has no audio"),
+            (
+                texts_only,
+                {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,abc"}},
+                "texts has no video",
+            ),
         ):
-            answer = ask(server, messages=[{"role": "user", "content": [part]}])
-            assert_openai_error(answer, 400, f"toy has no {word} tower")
+            answer = ask(asked, messages=[{"role": "user", "content": [part]}])
+            assert_openai_error(answer, 400, f"{words} tower")
 
 
 class TestWishes:

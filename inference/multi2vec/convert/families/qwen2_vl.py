@@ -14,24 +14,18 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, Qwen2VLImageProcessorPil, Qwen2VLModel
 
-from multi2vec.convert import checkpoint, options, references, sixteen_bits, weights
+from multi2vec.convert import checkpoint, references, sixteen_bits, weights
 from multi2vec.convert.errors import reading
 from multi2vec.convert.model import Lazy, Model, Part, Scaling, Tower, dense, token_inputs
-from multi2vec.convert.parts import processors, qwen2_vl
-from multi2vec.convert.parts.qwen_vl_reference import Original, Rules
+from multi2vec.convert.parts import processors, qwen2_vl, qwen_vl
+from multi2vec.convert.parts.qwen_vl_reference import Original
 from multi2vec.convert.recipe import FusedOptions, Recipe
 from multi2vec.engine.preparers.protocol import ROWS
 from multi2vec.layouts import PatchLayout, Resize
 from multi2vec.specs import FusedSpec, OutputSpec, TensorSpec
 
-PLACE, BEFORE, AFTER = "<|image_pad|>", "<|vision_start|>", "<|vision_end|>"
-# What the head that writes has; an embedder has none.
-LEFT_OUT = ("lm_head.weight",)
 # The limits of qwen_vl_utils: 4 to 16,384 times 28² pixels.
 UTILS_PIXELS = (3136, 12845056)
-# Of the table [fused].
-NEEDS = ("least_pixels", "most_pixels")
-KNOWS = ("first_resize", "positions", "without_text", "without_picture")
 
 
 def load(recipe: Recipe, source: Path | None) -> Model:
@@ -42,8 +36,10 @@ def load(recipe: Recipe, source: Path | None) -> Model:
         weights.check_model_type(folder, "qwen2_vl")
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model = read_model(folder)
-        spec = options.fused_spec(own_spec(model, tokenizer, recipe), recipe)
-        shared = references.Shared(lambda: read_original(folder, spec, recipe))
+        looks = model.config.vision_config
+        layout = PatchLayout(looks.patch_size, looks.spatial_merge_size, resizes(qwen_vl.wishes(recipe), looks))
+        spec = qwen_vl.spec(model, tokenizer, recipe, layout)
+        shared = references.Shared(lambda: read_original(folder, spec))
         part = part_of(model, spec, folder, tokenizer, shared)
     return Model((found.source,), dict.fromkeys(spec.takes, part))
 
@@ -51,10 +47,12 @@ def load(recipe: Recipe, source: Path | None) -> Model:
 def read_model(folder: Path) -> Any:
     """The model with exactly the checkpoint's weights, in the precision that they are stored in."""
     dtype = sixteen_bits.stored_dtype(folder)
-    return weights.load_proved(Qwen2VLModel, folder, dtype=dtype, left_out=LEFT_OUT).eval().requires_grad_(False)
+    return (
+        weights.load_proved(Qwen2VLModel, folder, dtype=dtype, left_out=qwen_vl.LEFT_OUT).eval().requires_grad_(False)
+    )
 
 
-def read_original(folder: Path, spec: FusedSpec, recipe: Recipe) -> Original:
+def read_original(folder: Path, spec: FusedSpec) -> Original:
     """The original, loaded by its own loader, in float32 arithmetic."""
     model: Any = Qwen2VLModel.from_pretrained(folder, dtype=sixteen_bits.stored_dtype(folder))
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -62,33 +60,8 @@ def read_original(folder: Path, spec: FusedSpec, recipe: Recipe) -> Original:
     first, *others = spec.layout.resizes
     last = others[-1] if others else first
     processor: Any = Qwen2VLImageProcessorPil.from_pretrained(folder, min_pixels=last.least, max_pixels=last.most)
-    rules = Rules(
-        open=references.Opener(spec.exif_orientation, spec.transparency),
-        first=first if others else None,
-        counts_grid=spec.positions == "grid",
-        length=spec.max_length,
-        without_text=spec.without_text.template if spec.without_text else None,
-        square=spec.without_picture,
-    )
+    rules = qwen_vl.rules(spec, first if others else None)
     return Original(sixteen_bits.widened(model.eval().requires_grad_(False)), tokenizer, processor, rules)
-
-
-def own_spec(model: Any, tokenizer: Any, recipe: Recipe) -> FusedSpec:
-    """What the checkpoint and the table [fused] say. Raises `RecipeError`."""
-    own, vision = options.fused_options(recipe, needs=NEEDS, knows=KNOWS), model.config.vision_config
-    return FusedSpec(
-        tower="language",
-        vision="vision",
-        max_length=model.config.text_config.max_position_embeddings,
-        prompts={},
-        default_prompt="",
-        layout=PatchLayout(vision.patch_size, vision.spatial_merge_size, resizes(own, vision)),
-        place=PLACE,
-        before=BEFORE,
-        after=AFTER,
-        positions=own.positions,
-        pad_id=tokenizer.pad_token_id,
-    )
 
 
 def resizes(own: FusedOptions, vision: Any) -> tuple[Resize, ...]:

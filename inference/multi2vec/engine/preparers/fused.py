@@ -74,7 +74,7 @@ class FusedPreparer:
         self._tokenizer.encode_special_tokens = True
         added = self._tokenizer.get_added_tokens_decoder()
         self._special = {token.content: number for number, token in added.items() if token.special}
-        every = [*spec.prompts.values(), spec.without_text, spec.with_picture]
+        every = [*spec.prompts.values(), spec.without_prompt, spec.without_text, spec.with_picture]
         self._elements = {each.template: templates.parse(each.template, self._special) for each in every if each}
         self._place = self._special[spec.place]
         self._around = tuple(templates.parse(text, self._special) for text in (spec.before, spec.after))
@@ -147,7 +147,9 @@ class FusedPreparer:
 
     def _prompt(self, item: Fused, wanted: Wanted) -> Prompt:
         spec = self._spec
-        found = prompts.chosen(spec.prompts, spec.default_prompt, replace(wanted, prompt=wanted.prompt or None))
+        if spec.without_prompt is None and not wanted.prompt:
+            wanted = replace(wanted, prompt=None)
+        found = prompts.chosen(spec.prompts, spec.default_prompt, wanted) or spec.without_prompt
         assert found is not None
         kinds = {piece.modality for piece in item}
         if "image" not in kinds:
@@ -176,7 +178,7 @@ class FusedPreparer:
             within = tuple(piece for piece in item if piece.modality != "image")
         for element in elements:
             if element == Place("task"):
-                writer.say((task if task is not None else prompt.task) or "")
+                writer.say(prompts.task_of(prompt, task))
             elif element == Place("pictures"):
                 self._show(shown, writer)
             elif element == Place("text"):
@@ -191,7 +193,7 @@ class FusedPreparer:
         waiting, before = list(shown), ""
         for piece in item or (Item("text", self._spec.nothing),):
             if piece.modality == "text":
-                writer.quote("\n" if before == "text" else "")
+                writer.quote(self._spec.between_texts if before == "text" else "")
                 self._quote(piece.content, writer)
             else:
                 self._show([waiting.pop(0)], writer)

@@ -1,5 +1,6 @@
 """Positions of tokens among which pictures stand: M-RoPE (arXiv 2409.12191), as `get_rope_index` of transformers'
-Qwen2-VL counts them; a test holds them against it."""
+Qwen2-VL and Qwen3-VL counts them; a test holds them against both. A video of Qwen3-VL is one picture after another, for
+each pair of frames, with text before each that says when it is shown."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 
 from multi2vec.engine.errors import Unsupported
@@ -23,6 +24,14 @@ def chosen(prompts: Mapping[str, Prompt], default: str | None, wanted: Wanted) -
     if wanted.task is not None and not prompts[name].takes_task:
         raise Unsupported(f"the prompt {name!r} has no place for a task")
     return prompts[name]
+
+
+def task_of(prompt: Prompt, task: str | None) -> str:
+    """What stands in the prompt's place for a task."""
+    if not prompt.ends_sentence:
+        return (task if task is not None else prompt.task) or ""
+    said = (task or "").strip() or (prompt.task or "").strip()
+    return said if said and unicodedata.category(said[-1]).startswith("P") else f"{said}."
 
 
 def _with_task(prompts: Mapping[str, Prompt], default: str | None) -> str:

@@ -168,6 +168,6 @@ class TextPreparer:
 def _in_prompt(text: str, prompt: Prompt, task: str | None) -> str:
     # In one pass: a text may hold "{task}", and a task "{text}".
     before, place, after = prompt.template.partition("{text}")
-    task = task if task is not None else prompt.task or ""
-    before, after = before.replace("{task}", task), after.replace("{task}", task)
+    said = prompts.task_of(prompt, task)
+    before, after = before.replace("{task}", said), after.replace("{task}", said)
     return before + text + after if place else before + text

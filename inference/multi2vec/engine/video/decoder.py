@@ -56,8 +56,8 @@ def decode(data: bytes | Path, sampling: Sampling, limits: VideoLimits = VideoLi
     """
     if not is_available():
         raise Unsupported(
-            "there is no video decoder here: pip install 'multi2vec-openvino[video]', or an image that was built with "
-            "--video, has one"
+            "there is no video decoder here: pip install 'multi2vec-openvino[video]' brings one, and images whose tags "
+            "end in -video have one (./build_images.sh TAG --video)"
         )
     if sampling.indexes is not None and len(sampling.indexes) > limits.frames:
         raise TooLarge(

@@ -7,14 +7,15 @@ from typing import Any
 
 from PIL import Image
 
-from multi2vec.engine.preparers.layouts import hd, patches
+from multi2vec.engine.preparers.layouts import gemma_patches, hd, patches
 from multi2vec.engine.preparers.layouts.laid import Laid
-from multi2vec.layouts import HdLayout, Layout, PatchLayout
+from multi2vec.layouts import GemmaLayout, HdLayout, Layout, PatchLayout
 
 __all__ = ["Laid", "lay_out"]
 
 LAYOUTS: dict[type[Layout], Callable[[Image.Image, Any, Image.Resampling], Laid]] = {
     PatchLayout: patches.lay_out,
+    GemmaLayout: gemma_patches.lay_out,
     HdLayout: hd.lay_out,
 }
 

@@ -1,4 +1,4 @@
-"""Qwen-VL's pictures (arXiv 2409.12191): at their own size, in patches.
+"""Qwen-VL's pictures (arXiv 2409.12191): at their own size, in patches. A pair of a video's frames is one, too.
 
 The steps and their roundings are those of `smart_resize` in the library qwen_vl_utils and in transformers' Qwen2-VL; a
 test holds pixels and places against the latter.
@@ -7,6 +7,7 @@ test holds pixels and places against the latter.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from multi2vec.engine.errors import BadInput
+from multi2vec.engine.preparers.layouts import tables
 from multi2vec.engine.preparers.layouts.laid import Laid
 from multi2vec.layouts import PatchLayout, Resize
 
@@ -23,16 +25,24 @@ Size = tuple[int, int]
 
 def lay_out(picture: Image.Image, layout: PatchLayout, resample: Image.Resampling) -> Laid:
     """The picture's patches, uint8 (patches, 3 · frames · patch²), and their rows and columns, int64 (patches, 2), both
-    in the order of the tower. Raises `BadInput` for a picture that is too narrow."""
+    in the order of the tower; with a table, the entries that they lie between, int64 (patches, 4), and how much they
+    have of each, float32 (patches, 4). Raises `BadInput` for a picture that is too narrow."""
     for step in layout.resizes:
         height, width = resized((picture.height, picture.width), step)
         picture = picture.resize((width, height), resample)
-    pixels = np.asarray(picture)
-    grid = picture.height // layout.patch, picture.width // layout.patch
+    return in_patches([np.asarray(picture)] * layout.frames, layout)
+
+
+def in_patches(frames: Sequence[Pixels], layout: PatchLayout) -> Laid:
+    """The same for frames that have their size already, uint8 (height, width, 3) each; as many as the layout's."""
+    grid = frames[0].shape[0] // layout.patch, frames[0].shape[1] // layout.patch
+    where = places(grid, layout.merge)
     arrays: dict[str, npt.NDArray[Any]] = {
-        "pixels": patches([pixels] * layout.frames, layout.patch, layout.merge),
-        "position_ids": places(grid, layout.merge),
+        "pixels": patches(frames, layout.patch, layout.merge),
+        "position_ids": where,
     }
+    if layout.table is not None:
+        arrays["interp_indices"], arrays["interp_weights"] = tables.between(where, grid, layout.table)
     merged = grid[0] // layout.merge, grid[1] // layout.merge
     return Laid(arrays, merged[0] * merged[1], merged, grid[0] * grid[1])
 
@@ -61,7 +71,7 @@ def _check_ratio(size: Size, most: int) -> None:
         )
 
 
-def patches(frames: list[Pixels], patch: int, merge: int) -> Pixels:
+def patches(frames: Sequence[Pixels], patch: int, merge: int) -> Pixels:
     """uint8 (patches, 3 · frames · patch²) of frames, uint8 (height, width, 3) each: blocks of merge × merge patches
     row by row, in a block row by row, in a patch by channel, frame and row."""
     height, width = frames[0].shape[0] // patch, frames[0].shape[1] // patch
