@@ -173,9 +173,9 @@ class FusedPreparer:
         """The whole row."""
         writer = Writer(lambda text: tokens.encode(self._tokenizer, text))
         elements = self._elements[prompt.template]
-        within = item
+        within: Fused = item or (Item("text", self._spec.nothing),)
         if Place("pictures") in elements:
-            within = tuple(piece for piece in item if piece.modality != "image")
+            within = tuple(piece for piece in within if piece.modality != "image")
         for element in elements:
             if element == Place("task"):
                 writer.say(prompts.task_of(prompt, task))
@@ -191,7 +191,7 @@ class FusedPreparer:
     def _fill(self, item: Fused, shown: Sequence[Laid], writer: Writer) -> None:
         """The pieces in their order; texts beside each other are lines."""
         waiting, before = list(shown), ""
-        for piece in item or (Item("text", self._spec.nothing),):
+        for piece in item:
             if piece.modality == "text":
                 writer.quote(self._spec.between_texts if before == "text" else "")
                 self._quote(piece.content, writer)
