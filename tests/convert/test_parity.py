@@ -227,7 +227,7 @@ def test_what_neither_has_room_for_is_noted(
         return
     made = pipeline.convert(recipe.read(TAG), None, tmp_path / "out", "fp16", quiet())
     assert made.parity["samples"]["image"] == len(with_one) - 1
-    assert "large: not served, nor made by the original" in made.parity["notes"][0]
+    assert "large: refused, as the original has no room for it either" in made.parity["notes"][0]
 
 
 @pytest.mark.usefixtures("few_samples")

@@ -230,7 +230,7 @@ class _Both:
             own = self.preparer.prepare(sample.item, reading.wanted)
         except ClientError as error:
             if self._has_no_room(reading.for_original(sample.item)):
-                self.report.notes.append(f"{sample.name}: not served, nor made by the original ({error})")
+                self.report.notes.append(f"{sample.name}: refused, as the original has no room for it either ({error})")
             else:
                 failed.faults.append(f"{sample.name} cannot be prepared: {error}")
             return None

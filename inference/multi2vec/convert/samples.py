@@ -138,7 +138,7 @@ def picture_examples() -> list[bytes]:
 
 def fused() -> list[Sample]:
     """Texts and pictures together, and each alone."""
-    tall, wide = Item("image", drawings.scene_file(120, 200)), Item("image", drawings.scene_file(300, 70))
+    tall, wide = Item("image", drawings.scene_file(120, 160)), Item("image", drawings.scene_file(300, 70))
     words = Item("text", "a photo of a cat\nby night")
     return [
         Sample("picture, text", (tall, words)),

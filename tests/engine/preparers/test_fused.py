@@ -201,6 +201,12 @@ def test_texts_around_a_picture_that_stands_apart_are_lines(apart: Rig) -> None:
     assert apart.shown(apart.prepare("one", PICTURE, "two")) == apart.shown(apart.prepare(PICTURE, "one\ntwo"))
 
 
+def test_only_an_empty_item_is_called_so(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, replace(APART, without_text=None, without_picture=None, nothing="NULL"))
+    assert rig.shown(rig.prepare()) == "Query: NULL<|im_end|>"
+    assert rig.shown(rig.prepare(PICTURE)) == "<|vision_start|><P><|vision_end|>Query: <|im_end|>"
+
+
 def test_token_ids_in_place_of_a_text(rig: Rig) -> None:
     ids = tuple(rig.tokenizer("a cat")["input_ids"])
     assert rig.shown(rig.prepare(ids)) == rig.shown(rig.prepare("a cat"))

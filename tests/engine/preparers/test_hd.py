@@ -10,7 +10,9 @@ from PIL import Image
 from torchvision.transforms import functional
 
 from multi2vec.engine.errors import BadInput
+from multi2vec.engine.preparers import layouts
 from multi2vec.engine.preparers.layouts import hd
+from multi2vec.layouts import HdLayout
 
 # By height and width of a picture: tiles (high, wide) and rows with 4 tiles at most, and with 16.
 TABLE = {
@@ -74,6 +76,12 @@ def test_tiles_and_rows(size: tuple[int, int], expected: tuple[tuple[int, int], 
         height, width, _ = hd.tiled(noise(size[1], size[0]), crops).shape
         assert (height // 336, width // 336) == tiles
         assert hd.rows_of(height, width) == rows
+
+
+def test_what_the_tower_takes() -> None:
+    laid = layouts.lay_out(noise(640, 480), HdLayout(16), Image.Resampling.BILINEAR)
+    assert np.array_equal(laid.arrays["pixels"], hd.tiled(noise(640, 480), 16))
+    assert (laid.rows, laid.grid, laid.size) == (1921, None, 13)
 
 
 @pytest.mark.parametrize("size", [(1345, 1), (1, 1345)])

@@ -54,4 +54,5 @@ def rules(made: FusedSpec, first: Resize | None) -> Rules:
         length=made.max_length,
         without_text=made.without_text.template if made.without_text else None,
         square=made.without_picture,
+        between_texts=made.between_texts,
     )

@@ -29,7 +29,8 @@ TEXT, PICTURES = "{text}", "{pictures}"
 @dataclass(frozen=True)
 class Rules:
     """What the authors of a model do their own way. `first`: how a picture is resized before the library's processor
-    sees it; `square`: what stands for a missing picture; `length`: how many tokens there may be."""
+    sees it; `square`: what stands for a missing picture; `length`: how many tokens there may be; `between_texts`: what
+    stands between texts that are apart from the pictures."""
 
     open: Opener
     first: Resize | None
@@ -37,6 +38,7 @@ class Rules:
     length: int
     without_text: str | None = None
     square: int | None = None
+    between_texts: str = "\n"
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,10 @@ class Original:
         before, after = self._template(item)
         places = [f"<|vision_start|>{'<|image_pad|>' * count}<|vision_end|>" for count in rows]
         if PICTURES in before:
-            before, contents = before.replace(PICTURES, "".join(places)), ["\n".join(self._texts(item))]
+            before, contents = (
+                before.replace(PICTURES, "".join(places)),
+                [self.rules.between_texts.join(self._texts(item))],
+            )
         else:
             waiting = iter(places)
             contents = [next(waiting) if piece.modality == "image" else piece.content for piece in item.pieces]

@@ -173,7 +173,7 @@ class FusedPreparer:
         """The whole row."""
         writer = Writer(lambda text: tokens.encode(self._tokenizer, text))
         elements = self._elements[prompt.template]
-        within = item or (Item("text", self._spec.nothing),)
+        within: Fused = item or (Item("text", self._spec.nothing),)
         if Place("pictures") in elements:
             within = tuple(piece for piece in within if piece.modality != "image")
         for element in elements:
