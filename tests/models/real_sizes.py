@@ -18,6 +18,7 @@ REAL_SIZES: dict[str, str] = {
     "blip2-itm-vit-g": "blip2_layouts:blip2_itm_vit_g",
     "clip-vit-b-16": "catalogue_layouts:openai_vit_b16",
     "cn-clip-vit-b-16": "chinese_clip_layouts:cn_clip_vit_b_16",
+    "embeddinggemma-2": "embeddinggemma2_layouts:embeddinggemma_2",
     "facebook-metaclip-2-worldwide-b32-384": "clip_layouts:metaclip_2_worldwide_b32_384",
     "google-siglip2-so400m-patch16-384": "siglip_layouts:siglip2_so400m_patch16_384",
     "jina-embeddings-v3": "jina_v3_layouts:jina_v3_real",

@@ -1,8 +1,8 @@
 """EmbeddingGemma 2 (https://ai.google.dev/gemma/docs/embeddinggemma): texts, pictures and both in one vector.
 
-The mean over all tokens, to which everything is visible, at unit length. Prompts are those of the checkpoint, by their
-names there; an item without one has none. A recipe's own are whole frames: `<bos>… {text}<eos>`. What the model hears
-is left out, since the engine has no sound.
+A vector is the mean over all tokens, each of which sees those before and after it, at unit length. Prompts are those of
+the checkpoint, by their names there; a recipe's own are whole frames, `<bos>find: {text}<eos>`. Sound, which the
+original takes too, is left out, since the engine has none; so are videos, of which the original takes frames.
 """
 
 from __future__ import annotations
