@@ -129,7 +129,8 @@ class TestRoutes:
         meta = server.get("/meta").json()
         assert meta["tag"] == "toy"
         assert meta["dimensions"] == toy.DIMENSIONS
-        assert meta["modalities"] == ["text", "image"]
+        # Videos as pictures: the tests have the decoder.
+        assert meta["modalities"] == ["text", "image", "video"]
         assert meta["parity"]["f32"]["text"]["dense"]["smallest_cosine"] == 1.0
         assert meta["inputs"]["image"]["transparency"] == "drop"
         assert meta["outputs"]["text"] == [{"name": "dense", "kind": "dense"}]
