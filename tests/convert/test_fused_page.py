@@ -15,6 +15,7 @@ from multi2vec.convert import command, published, recipe
 from tests import pages
 from tests.convert.conftest import Converted
 from tests.convert.layouts import LAYOUTS
+from tests.engine.video.films import film
 from tests.pages import Block
 from tests.server import ROOT, Server, serving
 
@@ -41,6 +42,14 @@ def servers(converted: Callable[[str], Converted]) -> Iterator[Servers]:
             return started[layout]
 
         yield named
+
+
+@pytest.fixture(scope="module")
+def film_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds of a film."""
+    path = tmp_path_factory.mktemp("films") / "film.mp4"
+    path.write_bytes(film(times=range(20)))
+    return path
 
 
 def test_every_model_of_texts_and_pictures_is_on_the_page() -> None:
@@ -79,10 +88,11 @@ def test_the_table_of_published_scores() -> None:
 @pytest.mark.parametrize("layout", FUSED)
 @pytest.mark.parametrize("block", RUN, ids=lambda block: f"line {block.line}")
 def test_it_gives_the_answer_that_is_shown(
-    block: Block, layout: str, servers: Servers, converted: Callable[[str], Converted]
+    block: Block, layout: str, servers: Servers, converted: Callable[[str], Converted], film_file: Path
 ) -> None:
     tag = LAYOUTS[layout].tag
     replaced = [('"gme-Qwen2-VL-2B-Instruct"', repr(str(converted(layout).folder)))] if LIBRARY in block.code else []
+    replaced.append(("film.mp4", str(film_file)))
     takes_task = any(prompt.takes_task for prompt in converted(layout).manifest.inputs["text"].prompts.values())
     if not takes_task:
         replaced.append((', "task": "Find the same shapes."', ""))
