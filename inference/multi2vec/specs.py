@@ -286,6 +286,8 @@ class FusedSpec:
 
 # The kinds of specs, by their names in a manifest. `image` is what pictures are called here and on the wire.
 SPECS: dict[str, type[Spec]] = {"text": TextSpec, "image": PictureSpec, "fused": FusedSpec}
+# Those that a model may have.
+MODALITIES: tuple[Modality, ...] = (*SPECS, VIDEO)
 
 # What modalities are called in sentences, where that is not their own name.
 WORDS: dict[Modality, str] = {"image": "picture", "fused": "fused item"}

@@ -18,6 +18,7 @@ HEADINGS = {
     ("text",): "Texts only",
     ("image",): "Pictures only",
     ("text", "image", "fused"): "Texts, pictures, and both in one vector",
+    ("text", "image", "fused", "video"): "Texts, pictures, videos, and several of them in one vector",
 }
 COLUMNS = ("TAG", "FAMILY", "DIMS", "INPUTS", "CONTEXT", "LANGUAGES", "LICENCE", "WEIGHTS")
 RIGHT = ("DIMS", "CONTEXT")

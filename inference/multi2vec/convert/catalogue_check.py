@@ -11,7 +11,7 @@ from multi2vec.convert import recipe as recipes
 from multi2vec.convert.errors import RecipeError
 from multi2vec.convert.families import FAMILIES
 from multi2vec.convert.recipe import RECIPES, HubSource, OpenClipSource, Recipe
-from multi2vec.specs import SPECS
+from multi2vec.specs import MODALITIES
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
@@ -49,8 +49,8 @@ def _of_one(recipe: Recipe) -> Iterator[str]:
 
 
 def _of_modalities(recipe: Recipe) -> Iterator[str]:
-    if unknown := [each for each in recipe.modalities or () if each not in SPECS]:
-        yield f"modalities has {unknown[0]!r}; known are {', '.join(SPECS)}"
+    if unknown := [each for each in recipe.modalities or () if each not in MODALITIES]:
+        yield f"modalities has {unknown[0]!r}; known are {', '.join(MODALITIES)}"
     if not recipe.modalities:
         yield "modalities is empty"
     if recipe.dimensions is None or recipe.dimensions <= 0:

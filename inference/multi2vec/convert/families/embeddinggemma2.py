@@ -32,8 +32,9 @@ TEMPLATE = "chat_template.jinja"
 
 def load(recipe: Recipe, source: Path | None) -> Model:
     """Raises `ConversionError` when the checkpoint is not an EmbeddingGemma 2, not complete, or cannot be had."""
-    if recipe.fused is not None:
-        raise RecipeError(f"{recipe.tag}: the table [fused] is not for models of the family {recipe.family!r}")
+    for name in ("fused", "video"):
+        if getattr(recipe, name) is not None:
+            raise RecipeError(f"{recipe.tag}: the table [{name}] is not for models of the family {recipe.family!r}")
     found = find(recipe, source)
     folder = found.folder
     with reading(folder, "an EmbeddingGemma 2 of sentence-transformers"):
