@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,3 +151,11 @@ def test_what_is_not_this_model_is_refused(checkpoint: Callable[[str], Path]) ->
         families.load(dataclasses.replace(small, fused=None), checkpoint(LAYOUT))
     with pytest.raises(SourceError, match="of a model of the type 'qwen2_vl', not 'phi3_v'"):
         families.load(small, checkpoint("GME"))
+
+
+def test_a_checkpoint_without_padding_is_refused(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(checkpoint(LAYOUT), tmp_path / "checkpoint")
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**settings, "pad_token_id": None}))
+    with pytest.raises(SourceError, match="the pad_token_id None, which is no token of the tokenizer's"):
+        families.load(LAYOUTS[LAYOUT].recipe, folder)

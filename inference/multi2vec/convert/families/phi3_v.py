@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from transformers import Phi3Config
 
 from multi2vec.convert import checkpoint, options, references, weights
-from multi2vec.convert.errors import reading
+from multi2vec.convert.errors import SourceError, reading
 from multi2vec.convert.model import Lazy, Model, Part, Tower, dense, token_inputs
 from multi2vec.convert.parts import phi3_v, phi3_v_checkpoint, phi3_v_reference, tokenizer_files
 from multi2vec.convert.parts.phi3_v_checkpoint import Phi3V
@@ -58,13 +58,14 @@ def read_original(folder: Path, spec: FusedSpec) -> Items:
 
 
 def own_spec(config: Phi3Config, tokenizer: str, recipe: Recipe) -> FusedSpec:
-    """What the checkpoint and the table [fused] say. Raises `RecipeError`."""
+    """What the checkpoint and the table [fused] say. Raises `RecipeError` and `SourceError`."""
     crops = options.fused_options(recipe, needs=NEEDS).crops
     assert crops is not None
-    assert config.pad_token_id is not None
+    pad = config.pad_token_id
     # Which token stands in a picture's places does not matter: its rows take them.
-    place = Tokenizer.from_str(tokenizer).id_to_token(config.pad_token_id)
-    assert place is not None
+    place = None if pad is None else Tokenizer.from_str(tokenizer).id_to_token(pad)
+    if pad is None or place is None:
+        raise SourceError(f"config.json has the pad_token_id {pad}, which is no token of the tokenizer's")
     return FusedSpec(
         tower="language",
         vision="vision",
@@ -75,7 +76,7 @@ def own_spec(config: Phi3Config, tokenizer: str, recipe: Recipe) -> FusedSpec:
         layout=HdLayout(crops),
         place=place,
         after=AFTER,
-        pad_id=config.pad_token_id,
+        pad_id=pad,
         interpolation="bilinear",
     )
 

@@ -93,11 +93,11 @@ class Original(qwen_vl_reference.Original):
         """The frames, which share what pixels there are, as the library qwen_vl_utils resizes them."""
         video = self.rules.video
         assert video is not None
-        assert video.pixels is not None
         assert isinstance(video.layout, PatchLayout)
         (step,) = video.layout.resizes
-        most = max(min(step.most, video.pixels // len(frames)), int(step.least * 1.05))
-        return [frame.resize(first_size(frame.size, replace(step, most=most))) for frame in frames]
+        if video.pixels is not None:
+            step = replace(step, most=max(min(step.most, video.pixels // len(frames)), int(step.least * 1.05)))
+        return [frame.resize(first_size(frame.size, step)) for frame in frames]
 
     def _pairs(self, frames: Array) -> list[Seen]:
         """Uint8 (frames, height, width, 3) as the processor of videos has them."""
