@@ -16,23 +16,20 @@ from tests.server import Server, serving
 
 Figure = Callable[[str], None]
 
-_figures = pytest.StashKey[list[str]]()
+# Under which a test's report keeps its figures: with several processes it comes from another one.
+FIGURE = "figure"
 
 # A busy machine is no failure; how fast things are is the benchmarks' business.
 settings.register_profile("calm", deadline=None, max_examples=int(os.environ.get("EXAMPLES", "60")))
 settings.load_profile("calm")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Room for the figures."""
-    config.stash[_figures] = []
-
-
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: Any) -> None:
     """What was measured; and what was not tested for want of something, which is easily taken for a pass."""
-    if config.stash[_figures]:
+    ended = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
+    if figures := [line for report in ended for name, line in report.user_properties if name == FIGURE]:
         terminalreporter.section("measured")
-        for line in config.stash[_figures]:
+        for line in figures:
             terminalreporter.line(line)
     skipped = {report.longrepr[2] for report in terminalreporter.stats.get("skipped", [])}
     lacking = sorted(reason.partition(NOT_TESTED)[2] for reason in skipped if NOT_TESTED in reason)
@@ -45,7 +42,16 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Figure:
     """Takes lines for the report at the end."""
-    return lambda line: request.config.stash[_figures].append(f"{request.node.name}: {line}")
+    return lambda line: request.node.user_properties.append((FIGURE, f"{request.node.name}: {line}"))
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for all processes that run tests side by side."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import functools
 import gc
 import os
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from multi2vec import manifest as manifests
 from multi2vec.convert import families, parity, pipeline, samples
 from multi2vec.convert.comparison import Report
 from multi2vec.convert.model import Model
@@ -76,11 +78,37 @@ def near_in_bf16_too() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def made_once(folder: Path) -> Iterator[Path | None]:
+    """Where to make what shall become the folder, which appears when all went well; None if it is there. Other
+    processes wait meanwhile."""
+    folder.parent.mkdir(exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.exists():
+            yield None
+            return
+        part = folder.with_name(f"{folder.name}.part")
+        yield part
+        part.rename(folder)
+
+
+def file_name(layout: str) -> str:
+    return layout.replace(" ", "-").replace("'", "")
+
+
 @pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def checkpoint(shared_folder: Path) -> Callable[[str], Path]:
     """The checkpoint of a layout, by its name in LAYOUTS."""
-    root = tmp_path_factory.mktemp("checkpoints")
-    return cache(lambda layout: LAYOUTS[layout].write(root / layout.replace(" ", "-").replace("'", "")))
+
+    def write(layout: str) -> Path:
+        folder = shared_folder / "checkpoints" / file_name(layout)
+        with made_once(folder) as part:
+            if part is not None:
+                LAYOUTS[layout].write(part)
+        return folder
+
+    return cache(write)
 
 
 @pytest.fixture(scope="session")
@@ -91,15 +119,16 @@ def loaded(checkpoint: Callable[[str], Path]) -> Callable[[str], Model]:
 
 @pytest.fixture(scope="session")
 def converted(
-    checkpoint: Callable[[str], Path], loaded: Callable[[str], Model], tmp_path_factory: pytest.TempPathFactory
+    checkpoint: Callable[[str], Path], loaded: Callable[[str], Model], shared_folder: Path
 ) -> Callable[[str], Converted]:
     """The model folder of a layout."""
-    root = tmp_path_factory.mktemp("models")
 
     def convert(layout: str) -> Converted:
-        target = root / layout.replace(" ", "-").replace("'", "")
-        manifest = pipeline.convert(LAYOUTS[layout].recipe, checkpoint(layout), target, "fp16", quiet())
-        return Converted(target, manifest, loaded(layout))
+        folder = shared_folder / "models" / file_name(layout)
+        with made_once(folder) as part:
+            if part is not None:
+                pipeline.convert(LAYOUTS[layout].recipe, checkpoint(layout), part, "fp16", quiet())
+        return Converted(folder, manifests.read(folder), loaded(layout))
 
     return cache(convert)
 
