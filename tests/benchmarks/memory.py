@@ -77,7 +77,19 @@ def status(pid: int) -> dict[str, float]:
 
 
 def children_of(pid: int) -> list[int]:
-    """The processes that it has started and that still run."""
+    """The processes that it has started and that still run. Until such a one runs a program of its own, it is the
+    process itself, and so is its memory: these are left out."""
+    own = _command(pid)
+    return [child for child in _started_by(pid) if _command(child) not in (own, b"")]
+
+
+def _command(pid: int) -> bytes:
+    with contextlib.suppress(OSError):
+        return (PROC / str(pid) / "cmdline").read_bytes()
+    return b""
+
+
+def _started_by(pid: int) -> list[int]:
     found: list[int] = []
     with contextlib.suppress(OSError):
         for task in (PROC / str(pid) / "task").iterdir():
