@@ -11,6 +11,7 @@ from multi2vec.engine import memory
 from multi2vec.engine.embedder import Embedder
 from multi2vec.engine.errors import WrongVectors
 from multi2vec.engine.floors import Floor, floor
+from multi2vec.engine.lanes import Lane
 from multi2vec.engine.rows import Vectors
 from multi2vec.engine.vectors import normalise
 from multi2vec.engine.wanted import Wanted
@@ -37,12 +38,22 @@ async def prove(embedder: Embedder, altered: Collection[Example] = ()) -> float:
         if not kept:
             continue
         expected = np.array([examples[index].vector for index in kept], dtype=np.float32)
-        precision = lane.encoder.precision
-        least = floor("dense", precision, manifest.precision, manifest.floor)
-        how = f"{precision}, {manifest.precision} weights"
+        precisions = _precisions(lane)
+        least = min((floor("dense", each, manifest.precision, manifest.floor) for each in precisions), key=_by_cosine)
+        how = f"{' and '.join(precisions)}, {manifest.precision} weights"
         smallest = min(smallest, _compare(modality, np.asarray(embedded.rows)[kept], expected, least, how))
     await asyncio.to_thread(memory.release)
     return smallest
+
+
+def _precisions(lane: Lane) -> list[str]:
+    """Of the arithmetic of all towers that its items go through."""
+    own = {lane.encoder.precision}
+    return sorted(own if lane.parts is None else own | {lane.parts.encoder.precision})
+
+
+def _by_cosine(floor: Floor) -> float:
+    return floor.cosine
 
 
 def _compare(modality: Modality, vectors: Vectors, expected: Vectors, least: Floor, how: str) -> float:
