@@ -44,9 +44,18 @@ def test_an_unknown_command_names_those_that_there_are() -> None:
     assert "serve" in done.stderr
 
 
-@pytest.mark.parametrize("missing", ["torch", "rich", "multi2vec.convert"])
-def test_converting_without_what_it_needs_is_one_sentence(missing: str) -> None:
-    done = run("convert", "demo", before=f"sys.modules[{missing!r}] = None")
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        (("convert", "demo"), "torch"),
+        (("convert", "demo"), "rich"),
+        (("convert", "demo"), "multi2vec.convert"),
+        (("verify", "--published", "demo"), "rich"),
+        (("verify", "--published", "demo"), "multi2vec.convert"),
+    ],
+)
+def test_a_command_without_what_it_needs_is_one_sentence(arguments: tuple[str, ...], missing: str) -> None:
+    done = run(*arguments, before=f"sys.modules[{missing!r}] = None")
     assert done.returncode == 2
     assert "pip install 'multi2vec-openvino[convert]'" in done.stderr
     assert "Traceback" not in done.stderr

@@ -85,7 +85,7 @@ def normalised(requirement: str) -> str:
 
 def test_a_wheel_holds_the_package_the_recipes_and_the_demo_model(wheel: Path) -> None:
     code = {path for path in PACKAGE.rglob("*") if path.suffix == ".py"} | {PACKAGE / "py.typed"}
-    data = {*IMAGES.glob("*.toml"), *(IMAGES / "demo" / "model").iterdir()}
+    data = {*IMAGES.glob("*.toml"), *(IMAGES / "published").iterdir(), *(IMAGES / "demo" / "model").iterdir()}
     expected = {f"multi2vec/{path.relative_to(PACKAGE)}": path for path in code}
     expected |= {f"multi2vec/_images/{path.relative_to(IMAGES)}": path for path in data}
     found = {name: content for name, content in contents(wheel).items() if ".dist-info/" not in name}
@@ -119,7 +119,7 @@ def test_dependencies_are_the_locked_versions(extra: str | None, locked: str) ->
 def test_the_command(python: Path, tmp_path: Path) -> None:
     command = python.with_name("multi2vec")
     shown = succeed(command, "--help", cwd=tmp_path)
-    assert all(name in shown for name in ("serve", "convert", "check", "health"))
+    assert all(name in shown for name in ("serve", "convert", "verify", "check", "health"))
     assert succeed(python, "-m", "multi2vec", "--version", cwd=tmp_path).strip() == multi2vec.__version__
 
 

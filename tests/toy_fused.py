@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,16 @@ from multi2vec.engine.items import Item
 from multi2vec.engine.preparers.fused import written
 from multi2vec.layouts import PatchLayout, Resize
 from multi2vec.manifest import FILE_NAME, SCHEMA, Example, Manifest, Source, sha256, with_fingerprint
-from multi2vec.specs import FusedSpec, OutputSpec, Prompt, TensorSpec, TowerSpec
+from multi2vec.specs import FusedSpec, OutputSpec, Prompt, TensorSpec, TowerSpec, VideoSpec
 from tests import toy
 
 DIMENSIONS = 16
 PATCH, MERGE = 4, 2
 UNIT = PATCH * MERGE
 COLUMNS = 3 * PATCH**2
-WORDS = (*toy.WORDS, "<start>", "<end>", "<picture>", "</picture>", "<row>", "find", "it", ":", "help")
-SPECIAL = ("<start>", "<end>", "<picture>", "</picture>", "<row>")
+MARKS = ("<start>", "<end>", "<picture>", "</picture>", "<row>")
+SPECIAL = (*MARKS, "<frame>")
+WORDS = (*toy.WORDS, *MARKS, "find", "it", ":", "help", "<frame>", ".", "s", *"0123456789")
 SPEC = FusedSpec(
     tower="language",
     vision="vision",
@@ -41,6 +43,12 @@ SPEC = FusedSpec(
     before="<picture>",
     after="</picture>",
     positions="grid",
+)
+# Two frames a second, each behind its time. All of them have 64 squares together.
+WITH_VIDEOS = replace(
+    SPEC,
+    max_length=120,
+    video=VideoSpec(SPEC.layout, "<frame>", fps=2.0, most=8, even=True, pixels=64 * UNIT**2, says="{seconds} s"),
 )
 WORD_WEIGHTS = toy.weights(3, len(WORDS), DIMENSIONS)
 ROW_WEIGHTS = toy.weights(4, MERGE**2 * COLUMNS, DIMENSIONS) / 10

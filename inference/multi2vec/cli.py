@@ -13,19 +13,26 @@ from multi2vec import __version__
 
 @dataclass(frozen=True)
 class Command:
-    """A module with `main(arguments) -> exit status`."""
+    """A module with `main(arguments) -> exit status`. `remedy`: what to do where some of what it needs is
+    not installed; None: it needs nothing but what is always there."""
 
     module: str
     help: str
+    remedy: str | None = None
 
 
-CONVERT = "pip install 'multi2vec-openvino[convert]', or build an image with build_images.sh"
+EXTRA = "pip install 'multi2vec-openvino[convert]'"
 
 COMMANDS = {
     "serve": Command("serve.run", "serve a model over HTTP; all settings are environment variables"),
     "check": Command("serve.check", "would this model folder be served here? The same as a start, but nothing listens"),
     "health": Command("serve.health", "is the server on this machine ready? For a container's health check"),
-    "convert": Command("convert.command", "convert a model to OpenVINO and prove it equal to the original library"),
+    "convert": Command(
+        "convert.command",
+        "convert a model to OpenVINO and prove it equal to the original library",
+        f"{EXTRA}, or build an image with build_images.sh",
+    ),
+    "verify": Command("verify", "does a model give the scores that its authors publish?", EXTRA),
 }
 
 
@@ -36,10 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module = importlib.import_module(f"multi2vec.{COMMANDS[options.command].module}")
         status: int = module.main(rest)
     except ModuleNotFoundError as error:
-        if options.command != "convert":
+        remedy = COMMANDS[options.command].remedy
+        if remedy is None:
             raise
         # In an image that serves, the code itself is missing.
-        print(f"this is not installed for converting ({error.name} is missing): {CONVERT}", file=sys.stderr)
+        print(f"multi2vec {options.command} cannot run here ({error.name} is missing): {remedy}", file=sys.stderr)
         return 2
     return status
 

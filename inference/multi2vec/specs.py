@@ -13,8 +13,9 @@ from multi2vec.layouts import Layout
 
 DENSE = "dense"
 
-# A kind of input: text, image, or fused, which is texts and pictures in one item.
+# A kind of input: text, image, video, or fused, which is several of these in one item.
 Modality = str
+VIDEO: Modality = "video"
 Kind = Literal["dense", "sparse", "tokens"]
 
 
@@ -203,13 +204,39 @@ class TextSpec:
 
 
 @dataclass(frozen=True)
+class VideoSpec:
+    """How a video becomes frames among the tokens, for models that were made for videos.
+
+    It has `count` frames, or `fps` per second: at least `least` and at most `most`, an even number if `even`. `at` is
+    where they lie, as `engine/video/sampling.py` has it. `together` of them are shown as one picture, laid out as
+    `layout` says. All frames together have at most so many `pixels`, so that of many each is smaller.
+
+    Each is shown as a picture is, but as the tokens `place`, and behind the words `says`, in which `{seconds}` is the
+    middle of its frames' times, with one decimal.
+    """
+
+    layout: Layout
+    place: str
+    at: Literal["starts", "centres", "ends", "ticks"] = "ends"
+    fps: float | None = None
+    count: int | None = None
+    least: int = 1
+    most: int | None = None
+    even: bool = False
+    together: int = 1
+    pixels: int | None = None
+    says: str = ""
+
+
+@dataclass(frozen=True)
 class FusedSpec:
-    """How texts and pictures in one item, or one of them alone, become token ids with places for the pictures' rows.
+    """How texts, pictures and videos in one item, or one of them alone, become token ids with places for the rows of
+    the pictures.
 
     The tower `vision` makes the rows of one picture at a time, laid out as `layout` says; `tower` reads them where
     `index` has their number. `max_length` counts all tokens. A prompt's template has a place for all that is in the
-    item, `{text}`, in the item's order; or for its pictures and its texts, `{pictures}` and `{text}`. Special tokens in
-    a template are such; in what callers write they are not.
+    item, `{text}`, in the item's order; or for its videos and then its pictures, `{pictures}`, and its texts, `{text}`.
+    Special tokens in a template are such; in what callers write they are not.
 
     A picture stands as the tokens `before`, so many `place` as it has rows, and `after`. `positions`: how tokens are
     counted for the tower: not at all (it does so itself), along a line, or with the pictures' rows and columns (M-RoPE,
@@ -218,7 +245,8 @@ class FusedSpec:
     `without_prompt` is what stands around an item for which no prompt is wanted; None: the default prompt does.
     `without_text` and `without_picture` are for items that lack the one or the other: what is said then, and the side
     in pixels of a black square that is shown. `with_picture` is said in place of each other prompt where an item has
-    both. `between_texts` stands between two texts beside each other; `nothing` is the text of an empty item.
+    both. `between_texts` stands between two texts beside each other; `nothing` is the text of an empty item. `video` is
+    for models that were made for videos; a prompt counts them as pictures.
     """
 
     tower: str
@@ -237,6 +265,7 @@ class FusedSpec:
     without_picture: int | None = None
     between_texts: str = "\n"
     nothing: str = ""
+    video: VideoSpec | None = None
     pad_id: int = 0
     takes: tuple[Modality, ...] = ("text", "image", "fused")
     tokenizer: str = "tokenizer.json"
@@ -247,7 +276,7 @@ class FusedSpec:
     @property
     def modalities(self) -> tuple[Modality, ...]:
         """What is made one vector of: each alone, or several together."""
-        return self.takes
+        return self.takes if self.video is None else (*self.takes, VIDEO)
 
     @property
     def files(self) -> tuple[str, ...]:

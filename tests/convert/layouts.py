@@ -127,14 +127,20 @@ DECODER = {
 TEXTS_ONLY = {"text": ("input_ids",)}
 QWEN_VL = ("model.layers.1.self_attn.q_proj.weight", "visual.blocks.0.attn.qkv.bias", "visual.merger.mlp.2.weight")
 IN_A_ROW = ("input_ids", "index", "position_ids")
-OF_PICTURES = tuple(f"picture {number} {name}" for number in (1, 2, 3) for name in ("pixels", "position_ids"))
-IN_TABLES = tuple(f"picture {number} interp_{name}" for number in (1, 2, 3) for name in ("indices", "weights"))
-WITH_PLACES = {
-    "text": IN_A_ROW,
-    "image": (*IN_A_ROW, *OF_PICTURES[:2], *IN_TABLES[:2]),
-    "fused": (*IN_A_ROW, *OF_PICTURES, *IN_TABLES),
-}
-FUSED = {"text": IN_A_ROW, "image": (*IN_A_ROW, *OF_PICTURES[:2]), "fused": (*IN_A_ROW, *OF_PICTURES)}
+OF_PICTURES = ("pixels", "position_ids")
+IN_TABLES = ("interp_indices", "interp_weights")
+
+
+def fused(names: tuple[str, ...] = OF_PICTURES, **pictures: int) -> dict[str, tuple[str, ...]]:
+    """What is prepared of texts, and of items of so many pictures or frames at most, which have these arrays each."""
+    shown = {
+        modality: tuple(f"picture {number} {name}" for number in range(1, most + 1) for name in names)
+        for modality, most in pictures.items()
+    }
+    return {"text": IN_A_ROW, **{modality: (*IN_A_ROW, *each) for modality, each in shown.items()}}
+
+
+FUSED = fused(image=1, fused=3)
 PHI3_V = {
     modality: tuple(name for name in names if not name.endswith("position_ids")) for modality, names in FUSED.items()
 }
@@ -332,6 +338,15 @@ LAYOUTS: dict[str, Layout] = {
         calls={"model.": "language_model."},
         towers=("vision", "language"),
     ),
+    "Ops": Layout(
+        "ops-mm-embedding-v1-2b",
+        qwen2_vl_layouts.gme,
+        {"model.safetensors": QWEN_VL},
+        {"model.safetensors": ("lm_head.weight",)},
+        inputs=fused(image=1, fused=9, video=8),
+        calls={"model.": "language_model."},
+        towers=("vision", "language"),
+    ),
     "Qwen3-VL": Layout(
         "Qwen3-VL-Embedding-2B",
         qwen3_vl_layouts.qwen3_vl_embedding,
@@ -343,7 +358,7 @@ LAYOUTS: dict[str, Layout] = {
             )
         },
         {"model.safetensors": ("lm_head.weight",)},
-        inputs=WITH_PLACES,
+        inputs=fused((*OF_PICTURES, *IN_TABLES), image=1, fused=3, video=4),
         calls={"model.": ""},
         towers=("vision", "language"),
     ),
@@ -361,7 +376,10 @@ LAYOUTS: dict[str, Layout] = {
             )
         },
         {"model.safetensors": ("audio_tower.more.weight",)},
-        inputs={name: tuple(each for each in names if each != "position_ids") for name, names in FUSED.items()},
+        inputs={
+            name: tuple(each for each in names if each != "position_ids")
+            for name, names in fused(image=1, fused=5, video=8).items()
+        },
         towers=("vision", "language"),
     ),
     "VLM2Vec": Layout(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
-from multi2vec.convert import recipe
+from multi2vec import names, verify
+from multi2vec.convert import command, published, recipe
 from tests import pages
 from tests.convert.conftest import Converted
 from tests.convert.layouts import LAYOUTS
@@ -17,6 +20,9 @@ from tests.server import ROOT, Server, serving
 
 PAGE = (ROOT / "docs" / "fused.md").read_text()
 BLOCKS = pages.blocks(PAGE)
+RUN = [block for block in BLOCKS if "needs" not in block.marks]
+# What an example needs that is not run; tests/convert/test_published.py runs the command on other weights.
+WEIGHTS = "the weights, and the authors' pictures"
 LIBRARY = "multi2vec.open_model"
 FUSED = [name for name, layout in LAYOUTS.items() if "fused" in layout.inputs]
 
@@ -42,8 +48,36 @@ def test_every_model_of_texts_and_pictures_is_on_the_page() -> None:
     assert {tag for tag in recipe.tags() if "fused" in (recipe.read(tag).modalities or ())} <= named
 
 
+def test_what_is_not_run_is_named() -> None:
+    assert [block.marks["needs"] for block in BLOCKS if block not in RUN] == [WEIGHTS]
+
+
+def test_the_commands_that_check_a_conversion() -> None:
+    """They are right as far as it shows without weights: options, and the addresses of pictures."""
+    (block,) = [block for block in BLOCKS if block.marks.get("needs") == WEIGHTS]
+    lines = block.code.replace("\\\n", "").splitlines()
+    called = [shlex.split(line)[1:] for line in lines if line.startswith("multi2vec ")]
+    assert [command for command, *_ in called] == ["convert", "verify"]
+    converted = command.parser().parse_args(called[0][1:])
+    checked = verify.parser().parse_args(called[1][1:])
+    known = published.read(checked.published)
+    assert (converted.tag, known.tag) == (checked.published, checked.published)
+    assert re.findall(r"https://\S+", block.code) == [picture.url for picture in known.pictures.values()]
+    assert [Path(picture.url).name for picture in known.pictures.values()] == list(known.pictures)
+
+
+def test_the_table_of_published_scores() -> None:
+    rows = re.findall(r"^\| `(.+?)` \| (\d+) \| ([\d.]+) \|", PAGE, re.MULTILINE)
+    every = [published.read(tag) for tag in names.tags(published.TABLES)]
+    expected = {
+        (each.tag, str(sum(len(one.scores) for one in each.sets)), *{f"{one.tolerance:g}" for one in each.sets})
+        for each in every
+    }
+    assert set(rows) == expected
+
+
 @pytest.mark.parametrize("layout", FUSED)
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"line {block.line}")
+@pytest.mark.parametrize("block", RUN, ids=lambda block: f"line {block.line}")
 def test_it_gives_the_answer_that_is_shown(
     block: Block, layout: str, servers: Servers, converted: Callable[[str], Converted]
 ) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from multi2vec.engine.embedder import VIDEO, Embedder
+from multi2vec.engine.embedder import Embedder
 from multi2vec.engine.encoder import Execution
 from multi2vec.engine.errors import BadInput, TooLarge, Unsupported
 from multi2vec.engine.frames import FRAMES
@@ -25,6 +25,7 @@ from multi2vec.engine.video.limits import VideoLimits
 from multi2vec.engine.video.sampling import Sampling
 from multi2vec.engine.wanted import Wanted
 from multi2vec.engine.work import Limits
+from multi2vec.specs import VIDEO
 from tests import toy, toy_fused
 from tests.engine.video.films import film
 

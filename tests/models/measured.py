@@ -110,7 +110,9 @@ async def measure_speed(folder: Path, seconds: float = 3.0) -> dict[str, dict[st
     embedder = open_model(folder)
     await proof.prove(embedder)
     for modality in embedder.manifest.modalities:
-        items = list(samples.SAMPLES[modality].examples())
+        table = samples.SAMPLES[modality]
+        given = list(table.examples()) or [sample.item for sample in table.all()]
+        items = [item for item in given if samples.fits(item, embedder.manifest.modalities)]
         found[modality] = {
             "alone": await _rate(embedder, modality, [[item] for item in items], seconds),
             "together": await _rate(embedder, modality, [items], seconds),
@@ -128,7 +130,8 @@ async def _rate(embedder: Embedder, modality: str, calls: list[list[Any]], secon
         call = calls[count % len(calls)]
         await embedder.embed(modality, call)
         count, done = count + 1, done + len(call)
-    return round(done / spent, 1)
+    # Of large models it is far less than one.
+    return float(f"{done / spent:.3g}")
 
 
 def size(folder: Path) -> int:

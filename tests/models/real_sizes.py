@@ -20,6 +20,7 @@ REAL_SIZES: dict[str, str] = {
     "cn-clip-vit-b-16": "chinese_clip_layouts:cn_clip_vit_b_16",
     "embeddinggemma-2": "embeddinggemma2_layouts:embeddinggemma_2",
     "facebook-metaclip-2-worldwide-b32-384": "clip_layouts:metaclip_2_worldwide_b32_384",
+    "gme-Qwen2-VL-2B-Instruct": "qwen2_vl_layouts:gme_2b",
     "google-siglip2-so400m-patch16-384": "siglip_layouts:siglip2_so400m_patch16_384",
     "jina-embeddings-v3": "jina_v3_layouts:jina_v3_real",
     "mobileclip_s0": "mobileclip_layouts:mobileclip_s0_real_size",
@@ -30,6 +31,7 @@ REAL_SIZES: dict[str, str] = {
     "qwen3-embedding-0.6b": "text_layouts:qwen3_embedding_06b",
     "qwen3-embedding-4b": "text_layouts:qwen3_embedding_4b",
     "qwen3-embedding-8b": "text_layouts:qwen3_embedding_8b",
+    "Qwen3-VL-Embedding-2B": "qwen3_vl_layouts:qwen3_vl_embedding_2b",
     "sentence-transformers-clip-ViT-B-32-multilingual-v1": "pipeline_layouts:multilingual_clip_vit_b32",
     "siglip2-vit-b-16": "catalogue_layouts:siglip2_base_patch16_224",
     "tipsv2-b14": "tipsv2_layouts:tipsv2_b14",
@@ -39,7 +41,12 @@ REAL_SIZES: dict[str, str] = {
 CHOSEN: tuple[str, ...] = ("cn-clip-vit-b-16", "mobileclip_s1", "qwen3-embedding-0.6b")
 
 # How long those may take that need more than half an hour on two cores.
-SECONDS: dict[str, int] = {"qwen3-embedding-4b": 5400, "qwen3-embedding-8b": 10800}
+SECONDS: dict[str, int] = {
+    "gme-Qwen2-VL-2B-Instruct": 7200,
+    "qwen3-embedding-4b": 5400,
+    "qwen3-embedding-8b": 10800,
+    "Qwen3-VL-Embedding-2B": 7200,
+}
 
 # Those whose conversion must do without a copy in float32.
 SIXTEEN_BITS: tuple[str, ...] = ("qwen3-embedding-0.6b", "qwen3-embedding-4b", "qwen3-embedding-8b")

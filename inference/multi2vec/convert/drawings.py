@@ -26,6 +26,12 @@ def scene_file(width: int, height: int, mode: str = "RGB") -> bytes:
     return _file(_scene(width, height, mode))
 
 
+def moving_files(count: int, width: int, height: int) -> list[bytes]:
+    """A video's frames as PNG files: a window that moves over a drawing."""
+    whole = _scene(width + 8 * count, height)
+    return [_file(whole.crop((8 * number, 0, 8 * number + width, height))) for number in range(count)]
+
+
 def _scene(width: int, height: int, mode: str = "RGB") -> Image.Image:
     """A picture with smooth ground, hard edges and fine grain, in any mode."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)

@@ -89,7 +89,12 @@ def check(model: Model, recipe: Recipe) -> None:
 
     A recipe that does not say which kinds of input its model takes may have wishes for any.
     """
-    wishes: dict[Modality, Any] = {"text": recipe.text, "image": recipe.picture, "fused": recipe.fused}
+    wishes: dict[Modality, Any] = {
+        "text": recipe.text,
+        "image": recipe.picture,
+        "fused": recipe.fused,
+        "video": recipe.video,
+    }
     for modality, wish in wishes.items():
         if wish is not None and modality not in model.parts and recipe.modalities is not None:
             raise RecipeError(

@@ -34,7 +34,7 @@ from multi2vec.specs import DENSE, FusedSpec, Modality, Prompt, word
 FEW_SAMPLES = 8
 # Of longer items (in tokens) only the inputs are compared: on the longest texts that some models take, the original
 # would run for hours and need tens of gigabytes.
-LONGEST = 2048
+LONGEST = 2400
 # Of items that are together larger than this (in bytes of what the tower takes) vectors of a few are compared, and of
 # the examples fewer are kept: a picture of many tiles takes half a minute. 38 whole pictures of 512 px are 30 MB.
 MOST_BYTES = 100_000_000
@@ -189,9 +189,8 @@ class _Both:
         kept: list[tuple[Sample, Prepared, Mapping[str, Array]]] = []
         title = f"{word(self.modality)} preparation{reading.suffix}"
         chosen = samples.SAMPLES[self.modality]
-        for sample in progress.follow(
-            chosen.all()[: chosen.with_prompts if reading.name else None], title, self.console
-        ):
+        fitting = [sample for sample in chosen.all() if samples.fits(sample.item, self.part.spec.modalities)]
+        for sample in progress.follow(fitting[: chosen.with_prompts if reading.name else None], title, self.console):
             pair = self._prepare(sample, reading, failed)
             if pair is None:
                 continue

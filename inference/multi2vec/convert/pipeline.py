@@ -82,7 +82,9 @@ def examples(model: Model) -> tuple[Example, ...]:
 
 def _examples(modality: Modality, part: Part) -> list[Example]:
     chosen = samples.SAMPLES[modality]
-    items = list(chosen.examples())
+    items = [item for item in chosen.examples() if samples.fits(item, part.spec.modalities)]
+    if not items:
+        return []
     default = originals.readings(part.spec, modality)[0]
     # Every start proves itself with them.
     sizes = [originals.bytes_of(part.reference.prepare(default.for_original(item))) for item in items]

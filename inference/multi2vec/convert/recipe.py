@@ -123,6 +123,24 @@ class FusedOptions:
 
 
 @dataclass(frozen=True)
+class VideoOptions:
+    """The table [video]: which frames of a video a model takes that was made for videos.
+
+    `count` of them from the first to the last one; or `fps` per second, at least `least` and at most `most`. A frame is
+    resized to from `least_pixels` to `most_pixels`, where that is not as for pictures, and all of them have `pixels`
+    together at most.
+    """
+
+    count: int | None = None
+    fps: float | None = None
+    least: int = 1
+    most: int | None = None
+    least_pixels: int | None = None
+    most_pixels: int | None = None
+    pixels: int | None = None
+
+
+@dataclass(frozen=True)
 class Published:
     """The table [published]: figures that the model's authors or others published, by what they measure, and where."""
 
@@ -162,6 +180,7 @@ class Recipe:
     text: TextOptions | None = None
     picture: PictureOptions | None = None
     fused: FusedOptions | None = None
+    video: VideoOptions | None = None
     published: Published | None = None
 
     @property

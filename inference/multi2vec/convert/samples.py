@@ -137,9 +137,9 @@ def picture_examples() -> list[bytes]:
 
 
 def fused() -> list[Sample]:
-    """Texts and pictures together, and each alone."""
+    """Texts, pictures and videos together, and each alone."""
     tall, wide = Item("image", drawings.scene_file(120, 160)), Item("image", drawings.scene_file(300, 70))
-    words = Item("text", "a photo of a cat\nby night")
+    words, moving = Item("text", "a photo of a cat\nby night"), Item("video", tuple(drawings.moving_files(4, 90, 60)))
     return [
         Sample("picture, text", (tall, words)),
         Sample("text, picture", (words, wide)),
@@ -150,19 +150,38 @@ def fused() -> list[Sample]:
         Sample("pictures", (wide, wide, tall)),
         Sample("text", (words,)),
         Sample("picture", (wide,)),
+        Sample("video, text", (moving, words)),
+        Sample("picture, video, text", (wide, moving, words)),
         Sample("picture, long text", (wide, Item("text", "lorem ipsum, dolor " * 2500))),
     ]
 
 
 def fused_examples() -> list[Fused]:
-    """A picture with a text, and the other way round."""
+    """A picture with a text, and the other way round; a video with a text."""
     small = Item("image", drawings.scene_file(48, 40))
     words = Item("text", EXAMPLE_TEXTS[1])
-    return [(small, words), (words, Item("image", drawings.scene_file(40, 56)))]
+    moving = Item("video", tuple(drawings.moving_files(2, 40, 32)))
+    return [(small, words), (words, Item("image", drawings.scene_file(40, 56))), (moving, words)]
+
+
+def videos() -> list[Sample]:
+    """Videos by their frames. Which frames of a file are wanted has its own tests."""
+    return [
+        Sample(f"{count} frames of {width}×{height}", tuple(drawings.moving_files(count, width, height)))
+        for count, width, height in ((4, 64, 48), (6, 70, 120), (8, 300, 200))
+    ]
+
+
+def fits(item: Any, modalities: Sequence[Modality]) -> bool:
+    """Whether a model of these modalities takes all that is in the item."""
+    pieces = item if isinstance(item, tuple) else ()
+    return all(piece.modality in modalities for piece in pieces if isinstance(piece, Item))
 
 
 SAMPLES: dict[Modality, Samples] = {
     "text": Samples(texts, lambda: EXAMPLE_TEXTS, str, batch=16),
     "fused": Samples(fused, fused_examples, written, batch=4, with_prompts=4),
+    # Videos alone prove no more at a start than those in fused items.
+    "video": Samples(videos, lambda: (), written, batch=2, with_prompts=1),
     "image": Samples(pictures, picture_examples, lambda data: base64.b64encode(data).decode(), batch=4, with_prompts=4),
 }

@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 
 from multi2vec.engine.errors import Unsupported
-from multi2vec.engine.frames import FrameLane
+from multi2vec.engine.frames import FRAMES, FrameLane
 from multi2vec.engine.lanes import Lane
 from multi2vec.engine.queues import PartQueue, TowerQueue
 from multi2vec.engine.wanted import Embedded, Wanted
 from multi2vec.manifest import Manifest
-from multi2vec.specs import Modality, word
-
-VIDEO: Modality = "video"
+from multi2vec.specs import VIDEO, Modality, word
 
 
 class Embedder:
@@ -30,12 +28,13 @@ class Embedder:
         lanes: Mapping[Modality, Lane],
         pools: Sequence[ThreadPoolExecutor],
         *,
-        films: FrameLane | None = None,
+        frames: FrameLane | None = None,
     ) -> None:
-        """`loading.open_model` makes it out of a model folder. `films` is for videos of a model of pictures."""
+        """`loading.open_model` makes it out of a model folder. `frames` is for videos as pictures: of a model that was
+        not made for videos, and where a vector for each frame is wanted."""
         self.manifest = manifest
         self.lanes = lanes
-        self._ways: dict[Modality, Lane | FrameLane] = {**lanes, **({VIDEO: films} if films is not None else {})}
+        self._frames = frames
         self._pools = pools
 
     async def embed(self, modality: Modality, items: Sequence[Any], wanted: Wanted = Wanted()) -> Embedded:
@@ -44,7 +43,7 @@ class Embedder:
         Raises `ClientError` for an item that cannot be used (its message says which) and for wishes that the model
         cannot fulfil, `Overloaded`, and `EncodeFailed`.
         """
-        way = self._ways.get(modality)
+        way = self._way(modality, wanted)
         if way is not None:
             return await way.embed(items, _decided(wanted, len(items)))
         if items:
@@ -66,6 +65,11 @@ class Embedder:
         finally:
             for task in tasks.values():
                 task.cancel()
+
+    def _way(self, modality: Modality, wanted: Wanted) -> Lane | FrameLane | None:
+        if modality == VIDEO and (wanted.output == FRAMES or VIDEO not in self.lanes):
+            return self._frames
+        return self.lanes.get(modality)
 
     @property
     def queues(self) -> dict[str, TowerQueue | PartQueue]:

@@ -6,23 +6,22 @@ The whole video's is the mean of its frames' vectors at unit length, as ImageBin
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from multi2vec.engine.errors import ClientError
+from multi2vec.engine.films import Decoding
 from multi2vec.engine.lanes import Lane
 from multi2vec.engine.observer import LaneObserver
 from multi2vec.engine.preparers import Prepared
-from multi2vec.engine.preparers.videos import Video, prepared, video_of
+from multi2vec.engine.preparers.videos import USUAL, Video, video_of
 from multi2vec.engine.queues import Encoded
 from multi2vec.engine.vectors import Finisher, normalise
+from multi2vec.engine.video.decoder import Frame
 from multi2vec.engine.wanted import Embedded, Spent, Wanted
-from multi2vec.engine.work import Limits
 from multi2vec.manifest import Manifest
 from multi2vec.specs import DENSE, OutputSpec
 
@@ -33,13 +32,11 @@ FRAMES = "frames"
 class FrameLane:
     """The way of videos: decode and prepare their frames, let the lane of pictures encode them, put them together."""
 
-    def __init__(
-        self, manifest: Manifest, pictures: Lane, limits: Limits, pool: ThreadPoolExecutor, observer: LaneObserver
-    ) -> None:
+    def __init__(self, manifest: Manifest, pictures: Lane, decoding: Decoding, observer: LaneObserver) -> None:
         self.queue, self.parts = pictures.queue, pictures.parts
         self.outputs = (OutputSpec(DENSE, manifest.dimensions), OutputSpec(FRAMES, manifest.dimensions, "tokens"))
-        self._manifest, self._pictures, self._limits = manifest, pictures, limits
-        self._pool, self._observer = pool, observer
+        self._manifest, self._pictures = manifest, pictures
+        self._decoding, self._observer = decoding, observer
 
     async def embed(self, items: Sequence[Any], wanted: Wanted) -> Embedded:
         """One row per video: `dense`, or with the output `frames` float32 (frames, dimensions)."""
@@ -69,22 +66,15 @@ class FrameLane:
 
     async def _one(self, video: Video, wanted: Wanted) -> list[Encoded]:
         started = time.perf_counter()
-        frames = await self._frames(video, wanted)
+        frames = await self._decoding.frames(video, USUAL, lambda found: self._prepared(found, wanted))
         seconds = time.perf_counter() - started
         self._observer.prepared(seconds)
         pictures = [self._pictures.encoded(frame, DENSE, seconds) for frame in frames]
         return await asyncio.gather(*pictures)
 
-    async def _frames(self, video: Video, wanted: Wanted) -> list[Prepared]:
-        left = threading.Event()
-        loop, preparer = asyncio.get_running_loop(), self._pictures.preparer
-        try:
-            return await loop.run_in_executor(
-                self._pool, prepared, video, preparer, wanted, self._limits, lambda: not left.is_set()
-            )
-        finally:
-            # Who asked may be gone: the decoder need not go on for nobody.
-            left.set()
+    def _prepared(self, frames: Iterator[Frame], wanted: Wanted) -> list[Prepared]:
+        """Each as a picture is prepared, while the next one is decoded."""
+        return [self._pictures.preparer.prepare(frame.pixels, wanted) for frame in frames]
 
 
 def _mean(frames: Sequence[Encoded]) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from multi2vec.engine.errors import ClientError
+from multi2vec.engine.films import Filmer
 from multi2vec.engine.observer import LaneObserver
 from multi2vec.engine.preparers import Prepared, Preparer
 from multi2vec.engine.preparers.protocol import ROWS
@@ -43,6 +44,7 @@ class Lane:
         *,
         parts: PartQueue | None,
         pool: ThreadPoolExecutor,
+        filmer: Filmer | None = None,
         observer: LaneObserver,
     ) -> None:
         self.preparer = preparer
@@ -53,6 +55,7 @@ class Lane:
         self._manifest = manifest
         self._word = word(modality)
         self._pool = pool
+        self._filmer = filmer
         self._ahead = PREPARED_AHEAD * queue.budget.items
         self._observer = observer
 
@@ -111,6 +114,8 @@ class Lane:
         return await self.batcher.submit(asked, prepared.size)
 
     async def _prepared(self, item: Any, wanted: Wanted) -> Prepared:
+        if self._filmer is not None:
+            item = await self._filmer.filmed(item)
         if self.preparer.is_quick(item):
             return self.preparer.prepare(item, wanted)
         there: Awaitable[Prepared] = asyncio.get_running_loop().run_in_executor(

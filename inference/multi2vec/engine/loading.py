@@ -7,19 +7,22 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from multi2vec import manifest as manifests
-from multi2vec.engine.embedder import VIDEO, Embedder
+from multi2vec.engine.embedder import Embedder
 from multi2vec.engine.encoder import Encoder, Execution
+from multi2vec.engine.films import Decoding, Filmer
 from multi2vec.engine.frames import FrameLane
 from multi2vec.engine.lanes import Lane
 from multi2vec.engine.observer import LaneObserver, Observer
 from multi2vec.engine.plans import Plan, Planner, TowerPlan
-from multi2vec.engine.preparers import PREPARERS
+from multi2vec.engine.preparers import PREPARERS, Preparer
+from multi2vec.engine.preparers.fused import As
 from multi2vec.engine.queues import PartQueue, TowerQueue
 from multi2vec.engine.work import Limits, Work
 from multi2vec.manifest import Manifest, ManifestError
-from multi2vec.specs import Modality, kind_of
+from multi2vec.specs import VIDEO, Modality, kind_of
 
 # What a vision tower's batches count as: each is a picture.
 PICTURES: Modality = "image"
@@ -53,13 +56,12 @@ def open_model(
             # A damaged file is reported first: it explains the rest.
             verified.result()
     threads = work.prepare_threads or execution.cpu_threads
-    pool, decoding = (ThreadPoolExecutor(threads, thread_name_prefix=name) for name in ("prepare", "decode"))
-    make = _Lanes(manifest, encoders, work, pool, cache(observer.lane))
+    pool, waiting = (ThreadPoolExecutor(threads, thread_name_prefix=name) for name in ("prepare", "decode"))
+    decoding, observers = Decoding(waiting, limits), cache(observer.lane)
+    make = _Lanes(manifest, encoders, work, pool, decoding, observers)
     lanes = {modality: lane for plan in plans for modality, lane in make.of(plan).items()}
-    films = None
-    if "image" in lanes and VIDEO not in lanes:
-        films = FrameLane(manifest, lanes["image"], limits, decoding, observer.lane(VIDEO))
-    return Embedder(manifest, lanes, (pool, decoding), films=films)
+    frames = FrameLane(manifest, lanes["image"], decoding, observers(VIDEO)) if "image" in lanes else None
+    return Embedder(manifest, lanes, (pool, waiting), frames=frames)
 
 
 def _compile(folder: Path, manifest: Manifest, plans: Sequence[Plan]) -> dict[str, Encoder]:
@@ -82,6 +84,7 @@ class _Lanes:
     encoders: Mapping[str, Encoder]
     work: Work
     pool: ThreadPoolExecutor
+    decoding: Decoding
     observers: Callable[[str], LaneObserver]
 
     def of(self, plan: Plan) -> dict[Modality, Lane]:
@@ -94,6 +97,7 @@ class _Lanes:
                 queue,
                 parts=parts,
                 pool=self.pool,
+                filmer=self._filmer(modality, preparer),
                 observer=self.observers(modality),
             )
             for modality, preparer in plan.preparers.items()
@@ -111,6 +115,10 @@ class _Lanes:
             admission=self.work.admission,
             observer=self.observers(kind),
         )
+
+    def _filmer(self, modality: Modality, preparer: Preparer[Any]) -> Filmer | None:
+        """Where a video may be in an item."""
+        return Filmer(preparer, self.decoding) if isinstance(preparer, As) and modality in ("fused", VIDEO) else None
 
     def _parts(self, plan: Plan) -> PartQueue | None:
         budget = PREPARERS[kind_of(plan.spec)].parts

@@ -10,7 +10,7 @@ import numpy as np
 
 from multi2vec.engine.errors import TooLarge, Unsupported
 from multi2vec.engine.items import Item
-from multi2vec.engine.preparers.videos import USUAL, Video
+from multi2vec.engine.preparers.videos import Video
 from multi2vec.engine.rows import Row
 from multi2vec.engine.video.sampling import Sampling
 from multi2vec.engine.wanted import Embedded, PictureFile, Spent, Wanted
@@ -52,9 +52,9 @@ def picture(content: str) -> Item:
     return Item("image", Link(content) if content.startswith(URL_HEADS) else content)
 
 
-def video(content: str, sampling: Sampling = USUAL) -> Item:
-    """A video in base64, as a data URI, or at a URL, and which of its frames are wanted. Raises `BadRequest` for a
-    path."""
+def video(content: str, sampling: Sampling | None = None) -> Item:
+    """A video in base64, as a data URI, or at a URL, and which of its frames are wanted, if that is said. Raises
+    `BadRequest` for a path."""
     if content.startswith(PATH_HEADS):
         raise BadRequest("a video is a data URI or base64, not a path of this machine's")
     return Item("video", Video(Link(content, VIDEO) if content.startswith(URL_HEADS) else content, sampling))

@@ -22,7 +22,7 @@ from typing import Any, Literal
 from multi2vec import manifest as manifests
 from multi2vec.engine import loading, proof
 from multi2vec.engine.altered import altered
-from multi2vec.engine.embedder import VIDEO, Embedder
+from multi2vec.engine.embedder import Embedder
 from multi2vec.engine.encoder import Execution
 from multi2vec.engine.errors import EmbedError, WrongVectors
 from multi2vec.engine.preparers import PREPARERS
@@ -35,7 +35,7 @@ from multi2vec.serve.errors import NotReady
 from multi2vec.serve.fetching import Fetcher, Rules
 from multi2vec.serve.metrics import Metrics
 from multi2vec.serve.settings import Settings, listed
-from multi2vec.specs import FusedSpec, Modality, word
+from multi2vec.specs import VIDEO, FusedSpec, Modality, word
 
 logger = logging.getLogger(__name__)
 
@@ -72,10 +72,10 @@ class Service:
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
-        """The kinds of input that are taken: the model's, and videos as pictures where they can be decoded."""
-        own = self.manifest.modalities
-        by_frames = "image" in own and VIDEO not in own and decoder.is_available()
-        return (*own, VIDEO) if by_frames else own
+        """The kinds of input that are taken: the model's, and videos, at least as pictures, where they can be
+        decoded."""
+        own = tuple(modality for modality in self.manifest.modalities if modality != VIDEO)
+        return (*own, VIDEO) if "image" in own and decoder.is_available() else own
 
     @property
     def towers(self) -> dict[str, dict[str, Any]]:

@@ -18,7 +18,8 @@ from multi2vec.engine.preparers.protocol import ROWS, Prepared
 from multi2vec.engine.wanted import Wanted
 from multi2vec.engine.work import Limits
 from multi2vec.layouts import PatchLayout, Resize
-from multi2vec.specs import FusedSpec, OutputSpec, Prompt, TensorSpec, TowerSpec
+from multi2vec.specs import FusedSpec, OutputSpec, Prompt, TensorSpec, TowerSpec, VideoSpec
+from tests import toy
 from tests.checkpoints.text_tokenizers import vl_tokenizer
 
 WIDTH = 6
@@ -179,7 +180,7 @@ def test_pictures_apart_from_texts_and_what_stands_for_the_missing(apart: Rig) -
     first, second = apart.prepare("a"), apart.prepare("b")
     assert apart.shown(first) == f"{places}Query: a<|im_end|>"
     assert first.parts[0].key
-    assert first.parts[0] is second.parts[0]
+    assert first.parts[0].arrays is second.parts[0].arrays
     assert first.file is None
     assert not apart.prepare(PICTURE).parts[0].key
 
@@ -253,6 +254,56 @@ def test_tokens_of_a_text_in_its_prompt(rig: Rig) -> None:
     assert preparer.detokenise([token.id for token in found]) == "helpa cat"
 
 
+FRAMES = [toy.png(Image.new("RGB", (56, 84), (each, 0, 0))) for each in (0, 80, 160, 240, 250)]
+BY_PAIRS = VideoSpec(
+    replace(SPEC.layout, frames=2, resizes=(Resize(28, 784, 784 * 8),)),
+    "<|video_pad|>",
+    fps=1.0,
+    even=True,
+    together=2,
+    pixels=4 * 6 * 784,
+    says="<{seconds} seconds>",
+)
+
+
+def test_frames_in_pairs_behind_their_times(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, replace(SPEC, video=BY_PAIRS))
+    found = rig.by_modality["video"].prepare(tuple(FRAMES[:4]), Wanted(prompt="document"))
+    said = str(rig.tokenizer.decode(found.arrays["input_ids"])).replace("<|video_pad|>" * 6, "<V>")
+    pair = "<|vision_start|><V><|vision_end|>"
+    assert said == f"<|im_start|><0.5 seconds>{pair}<2.5 seconds>{pair}<|im_end|>"
+    first, second = (part.arrays["pixels"].reshape(24, 3, 2, 14 * 14)[:, 0].mean(axis=(0, 2)) for part in found.parts)
+    assert (first.tolist(), second.tolist()) == ([0, 80], [160, 240])
+    assert found.arrays["index"].max() == 12
+
+
+def test_a_missing_frame_is_the_last_one_again(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, replace(SPEC, video=replace(BY_PAIRS, even=False)))
+    found = rig.by_modality["video"].prepare(tuple(FRAMES[:3]), Wanted(prompt="document"))
+    last = found.parts[-1].arrays["pixels"].reshape(-1, 3, 2, 14 * 14)
+    assert len(found.parts) == 2
+    assert last[:, 0].min() == last[:, 0].max() == 160
+
+
+def test_many_frames_are_smaller(tmp_path: Path) -> None:
+    spec = replace(SPEC, max_length=200, video=replace(BY_PAIRS, pixels=784 * 20))
+    rig = Rig(tmp_path, spec)
+    assert [part.size // 4 for part in rig.by_modality["video"].prepare(tuple(FRAMES[:2]), Wanted()).parts] == [6]
+    sizes = [part.size // 4 for part in rig.by_modality["video"].prepare(tuple(FRAMES * 2), Wanted()).parts]
+    assert sizes == [1] * 5
+
+
+def test_videos_come_first_where_pictures_are_apart_from_texts(tmp_path: Path) -> None:
+    prompts = {"query": Prompt("{pictures}{text}<|im_end|>")}
+    rig = Rig(tmp_path, replace(SPEC, prompts=prompts, video=BY_PAIRS))
+    pieces = (Item("text", "cat"), Item("image", PICTURE), Item("video", tuple(FRAMES[:2])))
+    found = rig.by_modality["fused"].prepare(pieces, Wanted())
+    said = str(rig.tokenizer.decode(found.arrays["input_ids"]))
+    assert said.startswith("<0.5 seconds><|vision_start|><|video_pad|>")
+    assert said.index("<|video_pad|>") < said.index("<|image_pad|>") < said.index("cat")
+    assert [part.arrays["pixels"].shape[1] for part in found.parts] == [3 * 2 * 14**2, 3 * 14**2]
+
+
 def test_items_in_a_manifest() -> None:
-    item = (Item("text", "é"), Item("image", b"\x00\xff"))
+    item = (Item("text", "é"), Item("image", b"\x00\xff"), Item("video", (b"\x00", b"\xff")))
     assert read(written(item)) == item

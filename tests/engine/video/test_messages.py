@@ -30,7 +30,7 @@ def said(message: bytes) -> bytes:
 
 
 def test_so_does_a_head() -> None:
-    head = Head(3, 0.1, 640, 480, Turn(swap=True, mirror_rows=True))
+    head = Head(3, 0.1, 640, 480, Turn(swap=True, mirror_rows=True), of=7)
     assert answer(said(head.to_bytes())) == head
 
 

@@ -46,6 +46,16 @@ def test_ends_are_numpys_linspace(frames: int, count: int, rate: int) -> None:
     assert np.all(np.abs(indexes - places) < 0.5 + 1e-9)
 
 
+def test_ticks_of_a_clock() -> None:
+    assert chosen(Sampling(fps=1, at="ticks")) == [0, 10, 20]
+    assert chosen(Sampling(fps=1, at="ticks"), end=2.95) == [0, 10]
+    assert chosen(Sampling(fps=1, at="ticks"), EVEN[:4], 0.4) == [0]
+    assert chosen(Sampling(fps=10, most=4, at="ticks")) == [0, 9, 19, 29]
+    assert chosen(Sampling(fps=1, at="ticks"), VARYING, 4.025) == [0, 1, 2, 3]
+    with pytest.raises(BadInput, match="how many per second"):
+        Sampling(count=3, at="ticks")
+
+
 def test_exactly_as_many_as_wanted_even_if_there_are_fewer() -> None:
     assert chosen(Sampling(count=8), [0.0, 0.1], 0.2) == [0, 0, 0, 0, 1, 1, 1, 1]
     assert chosen(Sampling(count=8), [7.0], 7.0) == [0] * 8

@@ -36,6 +36,14 @@ def queries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
+def filming(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of a fused model that was made for videos."""
+    folder = toy_fused.write(tmp_path_factory.mktemp("filming"), spec=toy_fused.WITH_VIDEOS)
+    with serving(folder, PRECISION="f32") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def fused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Texts and pictures in one item."""
     with serving(toy_fused.write(tmp_path_factory.mktemp("fused")), PRECISION="f32") as running:

@@ -11,8 +11,12 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 
-from tests import toy
+from multi2vec.engine.video.decoder import decode
+from multi2vec.engine.video.sampling import Sampling
+from tests import toy, toy_fused
+from tests.engine.test_films import shown
 from tests.engine.video.films import film
 from tests.serve.dialects.wire import answered, ask, assert_error, assert_near
 from tests.server import Server, serving
@@ -194,3 +198,38 @@ def test_the_server_answers_others_while_it_decodes(server: Server) -> None:
     assert {answer.status_code for answer in answers} == {204}
     assert answered(server, "/vectorize", texts=["sun"])["textVectors"]
     slow.join()
+
+
+class TestModelsMadeForVideos:
+    """Of those a video is frames among the tokens, which the engine's own tests look at."""
+
+    def test_each_api_gives_the_same(self, filming: Server) -> None:
+        whole = toy_fused.vector(*shown())
+        assert_near(answered(filming, "/vectorize", video=[B64])["videoVectors"], [whole])
+        part = {"type": "video_url", "video_url": {"url": URI}}
+        messages = [{"role": "user", "content": [part]}]
+        for body in ({"messages": messages}, {"input": [{"video": B64}]}):
+            assert_near([each["embedding"] for each in answered(filming, "/v1/embeddings", **body)["data"]], [whole])
+
+    def test_beside_a_text(self, filming: Server) -> None:
+        expected = toy_fused.vector(*shown(), "a cat")
+        part = {"type": "video_url", "video_url": {"url": URI}}
+        messages = [{"role": "user", "content": [part, {"type": "text", "text": "a cat"}]}]
+        for body in ({"messages": messages}, {"input": [{"video": B64, "text": "a cat"}]}):
+            assert_near([each["embedding"] for each in answered(filming, "/v1/embeddings", **body)["data"]], [expected])
+
+    def test_a_vector_for_each_frame_in_intels(self, filming: Server) -> None:
+        found = frames(filming, num_frames=4)
+        pictures = [toy.b64(toy.png(Image.fromarray(frame.pixels))) for frame in decode(FILM, Sampling(every=10))]
+        assert_near(found, answered(filming, "/vectorize", images=pictures)["imageVectors"])
+
+    def test_what_is_no_video(self, filming: Server) -> None:
+        answer = ask(filming, "/v1/embeddings", input=[{"text": "a"}, {"video": "AAAA", "text": "a"}])
+        assert answer.status_code == 400
+        assert "a video cannot be opened" in answer.json()["error"]["message"]
+        assert_error(ask(filming, "/vectorize", video=[B64, "AAAA"]), 422, "video 2 of 2", "cannot be opened")
+
+    def test_meta(self, filming: Server) -> None:
+        meta = httpx.get(f"{filming.url}/meta", trust_env=False).json()
+        assert meta["modalities"] == ["text", "image", "fused", "video"]
+        assert meta["inputs"]["video"]["video"]["fps"] == 2.0

@@ -1,8 +1,8 @@
-"""EmbeddingGemma 2 (https://ai.google.dev/gemma/docs/embeddinggemma): texts, pictures and both in one vector.
+"""EmbeddingGemma 2 (https://ai.google.dev/gemma/docs/embeddinggemma): texts, pictures and videos in one vector.
 
 A vector is the mean over all tokens, each of which sees those before and after it, at unit length. Prompts are those of
 the checkpoint, by their names there; a recipe's own are whole frames, `<bos>find: {text}<eos>`. Sound, which the
-original takes too, is left out, since the engine has none; so are videos, of which the original takes frames.
+original takes too, is left out, since the engine has none.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def load(recipe: Recipe, source: Path | None) -> Model:
         opener = references.opener(own, recipe)
         shared = references.Shared(lambda: originals.load(folder, opener, spec.max_length))
         part = part_of(model, spec, tokenizer, shared)
-    return Model((found.source,), dict.fromkeys(spec.takes, part))
+    return Model((found.source,), dict.fromkeys(spec.modalities, part))
 
 
 def find(recipe: Recipe, source: Path | None) -> checkpoint.Checkpoint:
@@ -60,6 +60,7 @@ def own_spec(folder: Path, model: Any, tokenizer: Any) -> FusedSpec:
     """How the original takes texts and pictures. Raises `SourceError`."""
     processor: Any = Gemma4ImageProcessorPil.from_pretrained(folder)
     before, place, after = checkpoints.marks(tokenizer, model)
+    layout = checkpoints.layout(processor, model)
     prompts, default = framed_prompts(folder, checkpoints.frame(tokenizer))
     return FusedSpec(
         tower="language",
@@ -67,10 +68,11 @@ def own_spec(folder: Path, model: Any, tokenizer: Any) -> FusedSpec:
         max_length=model.config.text_config.max_position_embeddings,
         prompts=prompts,
         default_prompt=default,
-        layout=checkpoints.layout(processor, model),
+        layout=layout,
         place=place,
         before=before,
         after=after,
+        video=checkpoints.video(folder, layout, model, tokenizer),
         without_prompt=Prompt(checkpoints.frame(tokenizer)),
         pad_id=tokenizer.pad_token_id,
         transparency="white",

@@ -40,7 +40,7 @@ def load(recipe: Recipe, source: Path | None) -> Model:
         tokenizer = tokenizer_files.all_special((folder / "tokenizer.json").read_text(encoding="utf-8"))
         spec = options.fused_spec(own_spec(model.text.config, tokenizer, recipe), recipe)
         part = part_of(model, spec, tokenizer, references.Shared(lambda: read_original(folder, spec)))
-    return Model((found.source,), dict.fromkeys(spec.takes, part))
+    return Model((found.source,), dict.fromkeys(spec.modalities, part))
 
 
 def read_original(folder: Path, spec: FusedSpec) -> Items:

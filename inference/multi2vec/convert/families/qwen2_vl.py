@@ -22,7 +22,7 @@ from multi2vec.convert.parts.qwen_vl_reference import Original
 from multi2vec.convert.recipe import FusedOptions, Recipe
 from multi2vec.engine.preparers.protocol import ROWS
 from multi2vec.layouts import PatchLayout, Resize
-from multi2vec.specs import FusedSpec, OutputSpec, TensorSpec
+from multi2vec.specs import FusedSpec, OutputSpec, TensorSpec, VideoSpec
 
 # The limits of qwen_vl_utils: 4 to 16,384 times 28² pixels.
 UTILS_PIXELS = (3136, 12845056)
@@ -38,10 +38,11 @@ def load(recipe: Recipe, source: Path | None) -> Model:
         model = read_model(folder)
         looks = model.config.vision_config
         layout = PatchLayout(looks.patch_size, looks.spatial_merge_size, resizes(qwen_vl.wishes(recipe), looks))
-        spec = qwen_vl.spec(model, tokenizer, recipe, layout)
+        video = qwen_vl.video_spec(recipe, layout, VideoSpec(layout, qwen_vl.PLACE))
+        spec = qwen_vl.spec(model, tokenizer, recipe, layout, video)
         shared = references.Shared(lambda: read_original(folder, spec))
         part = part_of(model, spec, folder, tokenizer, shared)
-    return Model((found.source,), dict.fromkeys(spec.takes, part))
+    return Model((found.source,), dict.fromkeys(spec.modalities, part))
 
 
 def read_model(folder: Path) -> Any:

@@ -18,8 +18,9 @@ from multi2vec.convert.model import Lazy, Model, Part
 from multi2vec.convert.parts import processors, qwen3_vl, qwen3_vl_reference, qwen_vl
 from multi2vec.convert.parts.qwen3_vl_reference import Original
 from multi2vec.convert.recipe import Recipe
+from multi2vec.engine.preparers import shown
 from multi2vec.layouts import PatchLayout, Resize
-from multi2vec.specs import FusedSpec
+from multi2vec.specs import FusedSpec, VideoSpec
 
 
 def load(recipe: Recipe, source: Path | None) -> Model:
@@ -33,10 +34,11 @@ def load(recipe: Recipe, source: Path | None) -> Model:
         model = weights.load_proved(Qwen3VLModel, folder, dtype=dtype, left_out=qwen_vl.LEFT_OUT)
         model = model.eval().requires_grad_(False)
         resize = resize_of(model, recipe)
-        spec = qwen_vl.spec(model, tokenizer, recipe, layout(model, resize))
+        pictures = layout(model, resize)
+        spec = qwen_vl.spec(model, tokenizer, recipe, pictures, video_spec(recipe, pictures))
         original = references.Shared(lambda: qwen3_vl_reference.read(folder, qwen_vl.rules(spec, resize)))
         part = part_of(model, spec, folder, tokenizer, original)
-    return Model((found.source,), dict.fromkeys(spec.takes, part))
+    return Model((found.source,), dict.fromkeys(spec.modalities, part))
 
 
 def resize_of(model: Any, recipe: Recipe) -> Resize:
@@ -54,6 +56,12 @@ def layout(model: Any, resize: Resize) -> PatchLayout:
     return PatchLayout(
         vision.patch_size, vision.spatial_merge_size, (resize,), frames=vision.temporal_patch_size, table=table
     )
+
+
+def video_spec(recipe: Recipe, pictures: PatchLayout) -> VideoSpec | None:
+    """How videos become frames, of which the vision tower takes pairs, each behind its time."""
+    usual = VideoSpec(pictures, "<|video_pad|>", even=True, together=pictures.frames, says=f"<{shown.SECONDS} seconds>")
+    return qwen_vl.video_spec(recipe, pictures, usual)
 
 
 def part_of(model: Any, spec: FusedSpec, folder: Path, tokenizer: Any, original: Callable[[], Original]) -> Part:

@@ -7,17 +7,19 @@ engine has no sound; every other tensor is used.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sentence_transformers.sentence_transformer.modules import Pooling
-from transformers import EmbeddingGemma2Config, EmbeddingGemma2Model
+from transformers import EmbeddingGemma2Config, EmbeddingGemma2Model, EmbeddingGemma2VideoProcessor
 
 from multi2vec.convert import sixteen_bits, weights
 from multi2vec.convert.errors import SourceError
 from multi2vec.convert.parts import attention, processors
 from multi2vec.convert.parts import sentence_pipelines as pipelines
 from multi2vec.layouts import GemmaLayout
+from multi2vec.specs import VideoSpec
 
 # What the names of tensors for sound begin with.
 LEFT_OUT = ("audio_tower.", "embed_audio.")
@@ -75,6 +77,17 @@ def layout(processor: Any, model: Any) -> GemmaLayout:
             f"but {config.patch_size} and {config.pooling_kernel_size}"
         )
     return GemmaLayout(edge=found[0], pooled=found[1], most=processor.max_soft_tokens)
+
+
+def video(folder: Path, pictures: GemmaLayout, model: Any, tokenizer: Any) -> VideoSpec:
+    """How videos become frames, from the library's processor. Raises `SourceError` for settings that the engine does
+    not know."""
+    found: Any = EmbeddingGemma2VideoProcessor.from_pretrained(folder)
+    if not found.do_sample_frames or found.overflow_strategy != "uniform" or found.add_timestamps:
+        raise SourceError("the video processor takes all frames, cuts a long video or tells times; none is supported")
+    place = tokenizer.convert_ids_to_tokens(model.config.video_token_id)
+    layout = replace(pictures, most=found.max_soft_tokens)
+    return VideoSpec(layout, place, at="ticks", fps=float(found.fps), most=found.max_frames)
 
 
 def marks(tokenizer: Any, model: Any) -> tuple[str, str, str]:

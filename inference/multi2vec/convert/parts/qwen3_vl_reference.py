@@ -1,13 +1,15 @@
 """The original of embedders out of Qwen3-VL: transformers' model, tokenizer, PIL-backed picture processor and chat
 template, put together as the script of Qwen3-VL-Embedding's authors does it (`scripts/qwen3_vl_embedding.py`).
 
-An item becomes a conversation: the instruction is what the system says, and the user shows all pictures first and then
-says all texts. Pictures are resized beforehand by the rule of the library qwen_vl_utils, and the processor leaves their
-size alone.
+An item becomes a conversation: the instruction is what the system says, and the user shows all videos first, then all
+pictures, and then says all texts. Pictures and frames are resized beforehand by the rule of the library qwen_vl_utils,
+and the processors leave their size alone. Pairs of frames stand behind their times, as transformers 4.57 writes them,
+with which the authors work; 5.23 puts all of them between two more marks.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,43 +19,54 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from transformers import AutoTokenizer, Qwen2VLImageProcessorPil, Qwen3VLModel, Qwen3VLProcessor
+from transformers import (
+    AutoTokenizer,
+    Qwen2VLImageProcessorPil,
+    Qwen3VLModel,
+    Qwen3VLProcessor,
+    Qwen3VLVideoProcessor,
+)
 from transformers.vision_utils import get_vision_interpolation_indices_and_weights
 
 from multi2vec.convert import sixteen_bits
 from multi2vec.convert.parts import qwen_vl_reference
-from multi2vec.convert.parts.qwen_vl_reference import Rules, first_size
+from multi2vec.convert.parts.qwen_vl_reference import Inputs, Rules, Seen, first_size, together
 from multi2vec.convert.references import InPrompt
+from multi2vec.engine.items import Item
 from multi2vec.engine.rows import Array
+from multi2vec.layouts import PatchLayout
 
 SYSTEM, END = "<|im_start|>system\n", "<|im_end|>"
 # What an empty item says.
 NOTHING = "NULL"
+# What the template writes for a picture or a video.
+MARK = re.compile(r"<\|vision_start\|><\|(image|video)_pad\|><\|vision_end\|>")
 
 
 @dataclass(frozen=True)
 class Original(qwen_vl_reference.Original):
-    """Tokenizer, picture processor and model, and the `chat`: the processor that writes conversations."""
+    """Tokenizer, picture processor and model, the `chat`: the processor that writes conversations, and `videos`: that
+    of frames."""
 
     chat: Any
+    videos: Any
 
     def prepare(self, item: InPrompt) -> Mapping[str, Array]:
         found = dict(super().prepare(item))
-        for number, grid in enumerate(self.inputs(item).grids, 1):
-            indices, weights = self._between(grid)
+        for number, seen in enumerate(self.inputs(item).seen, 1):
+            indices, weights = self._between(seen.grid)
             found |= {f"picture {number} interp_indices": indices, f"picture {number} interp_weights": weights}
         return found
 
-    def picture_rows(self, item: InPrompt) -> Array:
-        """What the library makes of the pictures, one after another, the levels of DeepStack behind each row: float32
-        (rows, (1 + levels) · dimensions)."""
-        inputs = self.inputs(item)
-        if not inputs.grids:
-            return np.empty((0, 0), dtype=np.float32)
-        with torch.inference_mode():
-            found = self.model.get_image_features(torch.cat(list(inputs.pixels)), torch.cat(list(inputs.grids)))
+    def inputs(self, item: InPrompt) -> Inputs:
+        return super().inputs(replace(item, pieces=sorted(item.pieces, key=lambda piece: piece.modality != "video")))
+
+    def features(self, seen: Sequence[Seen]) -> torch.Tensor:
+        """The rows of pictures, or of frames, with the levels of DeepStack behind each: (rows, (1 + levels) ·
+        dimensions)."""
+        found = self.model.get_image_features(*together(seen))
         sides = [found.pooler_output, *found.deepstack_features]
-        return torch.cat([torch.cat(list(side)) for side in sides], dim=-1).numpy()
+        return torch.cat([torch.cat(list(side)) for side in sides], dim=-1)
 
     def _between(self, grid: torch.Tensor) -> tuple[Array, Array]:
         """Where the patches lie in the table of places, as the vision model asks the library for it."""
@@ -67,28 +80,61 @@ class Original(qwen_vl_reference.Original):
         )
         return indices.numpy(), weights.numpy()
 
-    def _processed(self, picture: Image.Image) -> tuple[torch.Tensor, torch.Tensor, Array]:
+    def _shown(self, piece: Item) -> tuple[str, list[Seen]]:
+        if piece.modality != "video":
+            return super()._shown(piece)
+        frames = self._resized([self.rules.open(each) for each in self._frames(piece.content)])
+        seen = self._pairs(np.stack([np.asarray(frame) for frame in frames]))
+        times = self.chat._calculate_timestamps(list(range(len(frames))), 1.0)
+        pads = self.chat.video_token * seen[0].rows
+        return "".join(f"<{time:.1f} seconds><|vision_start|>{pads}<|vision_end|>" for time in times), seen
+
+    def _resized(self, frames: Sequence[Image.Image]) -> list[Image.Image]:
+        """The frames, which share what pixels there are, as the library qwen_vl_utils resizes them."""
+        video = self.rules.video
+        assert video is not None
+        assert video.pixels is not None
+        assert isinstance(video.layout, PatchLayout)
+        (step,) = video.layout.resizes
+        most = max(min(step.most, video.pixels // len(frames)), int(step.least * 1.05))
+        return [frame.resize(first_size(frame.size, replace(step, most=most))) for frame in frames]
+
+    def _pairs(self, frames: Array) -> list[Seen]:
+        """Uint8 (frames, height, width, 3) as the processor of videos has them."""
+        video = torch.from_numpy(frames).permute(0, 3, 1, 2)
+        alone = {"do_resize": False, "do_sample_frames": False, "return_tensors": "pt"}
+        scaled = self.videos(video, **alone)
+        plain = self.videos(video, do_rescale=False, do_normalize=False, **alone)["pixel_values_videos"]
+        (grid,) = scaled["video_grid_thw"]
+        one = torch.tensor([[1, *grid[1:]]])
+        pairs = int(grid[0])
+        return [
+            Seen(one, pixels, own.numpy().astype(np.uint8), is_video=True)
+            for pixels, own in zip(scaled["pixel_values_videos"].chunk(pairs), plain.chunk(pairs), strict=True)
+        ]
+
+    def _processed(self, picture: Image.Image) -> Seen:
         assert self.rules.first is not None
         picture = picture.resize(first_size(picture.size, self.rules.first))
         found = self.processor(picture, do_resize=False, return_tensors="pt")
         unscaled = {"do_resize": False, "do_rescale": False, "do_normalize": False, "return_tensors": "np"}
         plain = self.processor(picture, **unscaled)["pixel_values"]
-        return found["image_grid_thw"], found["pixel_values"], plain.astype(np.uint8)
+        return Seen(found["image_grid_thw"], found["pixel_values"], plain.astype(np.uint8))
 
-    def _ids(self, item: InPrompt, rows: Sequence[int]) -> list[int]:
+    def _ids(self, item: InPrompt, places: Sequence[str]) -> list[int]:
         """The conversation's token ids. Where it is too long, or a text holds what looks like a special token, the
         authors' way would lose the token that is pooled, or take the text for the mark of a picture."""
         if not any(name in text for text in self._texts(item) for name in self.tokenizer.all_special_tokens):
-            ids: list[int] = self.tokenizer(self._written(item, rows))["input_ids"]
+            ids: list[int] = self.tokenizer(self._written(item, places))["input_ids"]
             if len(ids) <= self.rules.length:
                 return ids
         prompt = replace(item.prompt, task=instruction(item))
-        return super()._ids(replace(item, prompt=prompt), rows)
+        return super()._ids(replace(item, prompt=prompt), places)
 
-    def _written(self, item: InPrompt, rows: Sequence[int]) -> str:
-        """The conversation, with as many marks for each picture as it has rows."""
+    def _written(self, item: InPrompt, places: Sequence[str]) -> str:
+        """The conversation, with what stands for each picture and video in the place of its mark."""
         said = [{"type": "text", "text": text} for text in self._texts(item)]
-        shown = [{"type": "image"} for _ in rows]
+        shown = [{"type": piece.modality} for piece in item.pieces if piece.modality != "text"]
         system = [{"type": "text", "text": instruction(item)}]
         user = [*shown, *said] or [{"type": "text", "text": NOTHING}]
         written = self.chat.apply_chat_template(
@@ -96,10 +142,8 @@ class Original(qwen_vl_reference.Original):
             add_generation_prompt=True,
             tokenize=False,
         )
-        (expanded,), _ = self.chat.get_text_with_replacements(
-            [written], [self.chat.image_token * each for each in rows]
-        )
-        return str(expanded)
+        waiting = iter(places)
+        return MARK.sub(lambda _: next(waiting), str(written))
 
 
 def instruction(item: InPrompt) -> str:
@@ -116,4 +160,6 @@ def read(folder: Path, rules: Rules) -> Original:
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     pictures: Any = Qwen2VLImageProcessorPil.from_pretrained(folder)
     chat: Any = Qwen3VLProcessor.from_pretrained(folder)
-    return Original(sixteen_bits.widened(model.eval().requires_grad_(False)), tokenizer, pictures, rules, chat=chat)
+    videos: Any = Qwen3VLVideoProcessor.from_pretrained(folder)
+    model = sixteen_bits.widened(model.eval().requires_grad_(False))
+    return Original(model, tokenizer, pictures, rules, chat=chat, videos=videos)

@@ -20,8 +20,10 @@ from transformers.vision_utils import get_vision_position_ids
 
 from multi2vec.convert import references
 from multi2vec.convert.references import InPrompt, Opener
+from multi2vec.engine.items import Item
 from multi2vec.engine.rows import Array, Row
 from multi2vec.layouts import Resize
+from multi2vec.specs import VideoSpec
 
 TEXT, PICTURES = "{text}", "{pictures}"
 
@@ -30,7 +32,7 @@ TEXT, PICTURES = "{text}", "{pictures}"
 class Rules:
     """What the authors of a model do their own way. `first`: how a picture is resized before the library's processor
     sees it; `square`: what stands for a missing picture; `length`: how many tokens there may be; `between_texts`: what
-    stands between texts that are apart from the pictures."""
+    stands between texts that are apart from the pictures; `video`: how a video's frames are shown, if at all."""
 
     open: Opener
     first: Resize | None
@@ -39,17 +41,32 @@ class Rules:
     without_text: str | None = None
     square: int | None = None
     between_texts: str = "\n"
+    video: VideoSpec | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A picture, or a video's frames that are shown together: its grid, int64 (1, 3), and its patches as the library's
+    processor gives them, with and without scaling, the latter in bytes."""
+
+    grid: torch.Tensor
+    pixels: torch.Tensor
+    bytes: Array
+    is_video: bool = False
+
+    @property
+    def rows(self) -> int:
+        """How many the model makes of it."""
+        return len(self.pixels) // 4
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """One item as the library's model takes it; `pixels` as its processor gives them, with and without scaling."""
+    """One item as the library's model takes it."""
 
     ids: torch.Tensor
     positions: torch.Tensor
-    grids: Sequence[torch.Tensor]
-    pixels: Sequence[torch.Tensor]
-    bytes: Sequence[Array]
+    seen: Sequence[Seen]
 
 
 @dataclass(frozen=True)
@@ -65,16 +82,16 @@ class Original:
         """Everything that the towers take."""
         inputs = self.inputs(item)
         ids = inputs.ids.numpy()
-        is_row = ids == self.model.config.image_token_id
+        is_row = np.isin(ids, self._places)
         found: dict[str, Array] = {
             "input_ids": ids,
             "index": np.where(is_row, is_row.cumsum(), 0),
             "position_ids": inputs.positions.numpy(),
         }
         merge = self.processor.merge_size
-        for number, (grid, pixels) in enumerate(zip(inputs.grids, inputs.bytes, strict=True), 1):
-            found[f"picture {number} pixels"] = pixels
-            found[f"picture {number} position_ids"] = get_vision_position_ids(grid, merge).numpy()
+        for number, seen in enumerate(inputs.seen, 1):
+            found[f"picture {number} pixels"] = seen.bytes
+            found[f"picture {number} position_ids"] = get_vision_position_ids(seen.grid, merge).numpy()
         return found
 
     def rows(self, items: Sequence[InPrompt]) -> Mapping[str, Sequence[Row]]:
@@ -83,28 +100,53 @@ class Original:
 
     def picture_rows(self, item: InPrompt) -> Array:
         """What the library makes of the pictures, one after another: float32 (rows, dimensions)."""
-        inputs = self.inputs(item)
-        if not inputs.grids:
+        seen = self.inputs(item).seen
+        if not seen:
             return np.empty((0, 0), dtype=np.float32)
         with torch.inference_mode():
-            found = self.model.get_image_features(torch.cat(list(inputs.pixels)), torch.cat(list(inputs.grids)))
-        return torch.cat(list(found.pooler_output)).numpy()
+            return self.features(seen).numpy()
+
+    def features(self, seen: Sequence[Seen]) -> torch.Tensor:
+        """The rows of pictures, or of frames, as the library makes them."""
+        found = self.model.get_image_features(*together(seen))
+        return torch.cat(list(found.pooler_output))
 
     def inputs(self, item: InPrompt) -> Inputs:
         """The item, tokenised and with its pictures processed."""
-        opened = [self.rules.open(piece.content) for piece in item.pieces if piece.modality == "image"]
-        if not opened and self.rules.square:
-            opened = [Image.new("RGB", (self.rules.square, self.rules.square))]
-        pictures = [self._processed(picture) for picture in opened]
-        grids = [grid for grid, _, _ in pictures]
-        ids = torch.tensor(self._ids(item, [len(pixels) // 4 for _, pixels, _ in pictures]))
-        scaled, plain = [each for _, each, _ in pictures], [each for _, _, each in pictures]
-        return Inputs(ids, self._positions(ids, grids), grids, scaled, plain)
+        shown = [self._shown(piece) for piece in item.pieces if piece.modality != "text"]
+        if not shown and self.rules.square:
+            shown = [self._pictures([Image.new("RGB", (self.rules.square, self.rules.square))])]
+        seen = [each for _, several in shown for each in several]
+        ids = torch.tensor(self._ids(item, [place for place, _ in shown]))
+        return Inputs(ids, self._positions(ids, seen), seen)
 
-    def _ids(self, item: InPrompt, rows: Sequence[int]) -> list[int]:
-        """The whole prompt's token ids; its text is cut where it is too long."""
+    def _shown(self, piece: Item) -> tuple[str, list[Seen]]:
+        """What stands in the prompt for a picture or a video, and what the model sees of it: a video's frames are as
+        many pictures."""
+        if piece.modality == "video":
+            return self._pictures([self.rules.open(each) for each in self._frames(piece.content)])
+        return self._pictures([self.rules.open(piece.content)])
+
+    def _pictures(self, pictures: Sequence[Image.Image]) -> tuple[str, list[Seen]]:
+        seen = [self._processed(picture) for picture in pictures]
+        return "".join(f"<|vision_start|>{'<|image_pad|>' * each.rows}<|vision_end|>" for each in seen), seen
+
+    def _frames(self, files: Sequence[bytes]) -> Sequence[bytes]:
+        """Of a video that is given by frames, those that the authors would take: all, or so many."""
+        count = self.rules.video.count if self.rules.video else None
+        places = range(len(files)) if count is None else np.linspace(0, len(files) - 1, count).round().astype(int)
+        return [files[place] for place in places]
+
+    @property
+    def _places(self) -> list[int]:
+        """The tokens that stand for rows."""
+        config = self.model.config
+        return [config.image_token_id, config.video_token_id]
+
+    def _ids(self, item: InPrompt, places: Sequence[str]) -> list[int]:
+        """The whole prompt's token ids, with the places of pictures and videos; its text is cut where it is too
+        long."""
         before, after = self._template(item)
-        places = [f"<|vision_start|>{'<|image_pad|>' * count}<|vision_end|>" for count in rows]
         if PICTURES in before:
             before, contents = (
                 before.replace(PICTURES, "".join(places)),
@@ -112,7 +154,7 @@ class Original:
             )
         else:
             waiting = iter(places)
-            contents = [next(waiting) if piece.modality == "image" else piece.content for piece in item.pieces]
+            contents = [piece.content if piece.modality == "text" else next(waiting) for piece in item.pieces]
         if any(name in text for text in self._texts(item) for name in self.tokenizer.all_special_tokens):
             ids = self._apart(before, contents, places, after)
         else:
@@ -148,36 +190,50 @@ class Original:
                 words += content
         return ids
 
-    def _processed(self, picture: Image.Image) -> tuple[torch.Tensor, torch.Tensor, Array]:
-        """Its grid, int64 (1, 3), its patches as the model takes them, and their bytes, uint8 (patches, 588)."""
+    def _processed(self, picture: Image.Image) -> Seen:
         if self.rules.first is not None:
             picture = picture.resize(first_size(picture.size, self.rules.first))
         found = self.processor(picture, return_tensors="pt")
         plain = self.processor(picture, do_rescale=False, do_normalize=False, return_tensors="np")["pixel_values"]
         frames = plain.reshape(len(plain), 3, self.processor.temporal_patch_size, -1)
-        return found["image_grid_thw"], found["pixel_values"], frames[:, :, 0].reshape(len(plain), -1).astype(np.uint8)
+        pixels = frames[:, :, 0].reshape(len(plain), -1).astype(np.uint8)
+        return Seen(found["image_grid_thw"], found["pixel_values"], pixels)
 
-    def _positions(self, ids: torch.Tensor, grids: Sequence[torch.Tensor]) -> torch.Tensor:
-        if not self.rules.counts_grid or not grids:
+    def _positions(self, ids: torch.Tensor, seen: Sequence[Seen]) -> torch.Tensor:
+        if not self.rules.counts_grid or not seen:
             return torch.arange(len(ids)).expand(3, -1)
-        is_picture = (ids == self.model.config.image_token_id).long()
-        positions, _ = self.model.get_rope_index(ids[None], is_picture[None], image_grid_thw=torch.cat(list(grids)))
+        picture, video = self._places
+        kinds = (ids == picture).long() + 2 * (ids == video).long()
+        grids = {name: each for name, each in visual(seen).items() if name.endswith("_grid_thw")}
+        positions, _ = self.model.get_rope_index(ids[None], kinds[None], **grids)
         found: torch.Tensor = positions[:, 0]
         return found
 
     def _vector(self, inputs: Inputs) -> Array:
-        pictures = {}
-        if inputs.grids:
-            pictures = {"pixel_values": torch.cat(list(inputs.pixels)), "image_grid_thw": torch.cat(list(inputs.grids))}
         with torch.inference_mode():
             states = self.model(
                 input_ids=inputs.ids[None],
                 position_ids=inputs.positions[:, None],
                 use_cache=False,
-                **pictures,
+                **visual(inputs.seen),
             ).last_hidden_state
         vector: Array = states[0, -1].numpy()
         return vector
+
+
+def together(seen: Sequence[Seen]) -> tuple[torch.Tensor, torch.Tensor]:
+    """All patches and grids."""
+    return torch.cat([each.pixels for each in seen]), torch.cat([each.grid for each in seen])
+
+
+def visual(seen: Sequence[Seen]) -> dict[str, torch.Tensor]:
+    """Pictures and frames by the names of the model's arguments."""
+    kinds = {"pixel_values": "image_grid_thw", "pixel_values_videos": "video_grid_thw"}
+    found: dict[str, torch.Tensor] = {}
+    for is_video, names in enumerate(kinds.items()):
+        if of_kind := [each for each in seen if each.is_video == bool(is_video)]:
+            found |= dict(zip(names, together(of_kind), strict=True))
+    return found
 
 
 def first_size(size: tuple[int, int], step: Resize) -> tuple[int, int]:

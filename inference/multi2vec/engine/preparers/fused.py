@@ -1,5 +1,5 @@
-"""Items of texts and pictures, in any order: one row of tokens, with places for the rows that another tower makes of
-the pictures.
+"""Items of texts, pictures and videos, in any order: one row of tokens, with places for the rows that another tower
+makes of the pictures.
 
 A text or a picture alone goes the same way, so that it has the same vector however it was sent.
 """
@@ -15,21 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from tokenizers import Tokenizer
 
 from multi2vec.engine.errors import BadInput, Unsupported
 from multi2vec.engine.items import Fused, Item
-from multi2vec.engine.preparers import layouts, mrope, prompts, templates, tokens
-from multi2vec.engine.preparers.layouts import Laid
-from multi2vec.engine.preparers.pictures import RESAMPLING, Picture, decoded, to_rgb, upright
+from multi2vec.engine.preparers import mrope, prompts, templates, tokens
 from multi2vec.engine.preparers.protocol import ROWS, Prepared, Preparer
+from multi2vec.engine.preparers.shown import Showing, Shown
 from multi2vec.engine.preparers.templates import Element, Place, Span, Special, Writer
 from multi2vec.engine.preparers.tokens import IDS, MASK, Text, Token
 from multi2vec.engine.rows import Array
 from multi2vec.engine.wanted import Wanted
 from multi2vec.engine.work import Limits
-from multi2vec.specs import FusedSpec, Modality, Prompt, TowerSpec
+from multi2vec.specs import VIDEO, FusedSpec, Modality, Prompt, TowerSpec
 
 INDEX, POSITIONS = "index", "position_ids"
 # OpenVINO prepares kernels for each new shape: lengths are rounded up to this. Longer steps, as texts alone have them,
@@ -44,14 +42,19 @@ def written(item: Fused) -> str:
     return json.dumps([[piece.modality, _text(piece.content)] for piece in item], ensure_ascii=False)
 
 
-def _text(content: str | bytes) -> str:
-    return base64.b64encode(content).decode() if isinstance(content, bytes) else content
+def _text(content: Any) -> Any:
+    if isinstance(content, bytes):
+        return base64.b64encode(content).decode()
+    return content if isinstance(content, str) else [_text(each) for each in content]
 
 
 def read(content: str) -> Fused:
     """What `written` wrote."""
-    pieces = json.loads(content)
-    return tuple(Item(kind, given if kind == "text" else base64.b64decode(given)) for kind, given in pieces)
+    return tuple(Item(kind, given if kind == "text" else _files(given)) for kind, given in json.loads(content))
+
+
+def _files(given: Any) -> Any:
+    return base64.b64decode(given) if isinstance(given, str) else tuple(map(_files, given))
 
 
 def pieces_of(modality: Modality, item: Any) -> Fused:
@@ -65,7 +68,7 @@ class FusedPreparer:
     """Turns items into what the two towers of a fused model take."""
 
     def __init__(self, folder: Path, spec: FusedSpec, tower: TowerSpec, limits: Limits = Limits()) -> None:
-        self._spec, self._limits = spec, limits
+        self._spec = spec
         self._width = next(int(each.shape[-1] or 0) for each in tower.inputs if each.name == ROWS)
         self._tokenizer = Tokenizer.from_file(str(folder / spec.tokenizer))
         self._tokenizer.no_padding()
@@ -76,9 +79,9 @@ class FusedPreparer:
         self._special = {token.content: number for number, token in added.items() if token.special}
         every = [*spec.prompts.values(), spec.without_prompt, spec.without_text, spec.with_picture]
         self._elements = {each.template: templates.parse(each.template, self._special) for each in every if each}
-        self._place = self._special[spec.place]
         self._around = tuple(templates.parse(text, self._special) for text in (spec.before, spec.after))
-        self._black = self._square(spec.without_picture) if spec.without_picture else None
+        self.showing = Showing(spec, self._special, limits)
+        self._black = self.showing.square(spec.without_picture) if spec.without_picture else None
 
     def is_quick(self, item: Fused) -> bool:
         """Whether it is one short text."""
@@ -97,9 +100,11 @@ class FusedPreparer:
         if not wanted.special_tokens:
             raise Unsupported("the model's prompts have special tokens; add_special_tokens cannot be false")
         prompt = self._prompt(item, wanted)
-        pictures = [self._picture(piece.content) for piece in item if piece.modality == "image"]
-        shown = pictures or ([self._black] if self._black else [])
-        spans = self._written(item, [laid for laid, _ in shown], prompt, wanted.task)
+        if Place("pictures") in self._elements[prompt.template]:
+            item = sorted(item, key=lambda piece: piece.modality != VIDEO)
+        given = [self.showing.shown(piece) for piece in item if piece.modality != "text"]
+        shown = given or ([self._black] if self._black else [])
+        spans = self._written(item, shown, prompt, wanted.task)
         spans, is_long = self._cut(spans, wanted)
         length = templates.length(spans)
         return Prepared(
@@ -107,8 +112,8 @@ class FusedPreparer:
             size=length,
             tokens=length,
             truncated=is_long,
-            file=pictures[0][1].file if len(pictures) == 1 else None,
-            parts=[part for _, part in shown],
+            file=given[0].file if len(given) == 1 else None,
+            parts=[part for each in shown for part in each.parts],
         )
 
     def collate(self, items: Sequence[Prepared]) -> dict[str, Array]:
@@ -129,7 +134,7 @@ class FusedPreparer:
     def tokenise(self, text: str, wanted: Wanted = Wanted()) -> list[Token]:
         """The text's tokens in its prompt, none of them cut off. Raises as `prepare` does."""
         item = (Item("text", text),)
-        shown = [self._black[0]] if self._black else []
+        shown = [self._black] if self._black else []
         spans = self._written(item, shown, self._prompt(item, wanted), wanted.task)
         return [token for span in spans for token in self._tokens(span)]
 
@@ -152,30 +157,17 @@ class FusedPreparer:
         found = prompts.chosen(spec.prompts, spec.default_prompt, wanted) or spec.without_prompt
         assert found is not None
         kinds = {piece.modality for piece in item}
-        if "image" not in kinds:
+        if not kinds - {"text"}:
             return found
         return (spec.with_picture if "text" in kinds else spec.without_text) or found
 
-    def _picture(self, content: Picture) -> tuple[Laid, Prepared]:
-        laid, file = decoded(content, self._laid, self._limits)
-        return laid, Prepared(laid.arrays, size=laid.size, file=file)
-
-    def _square(self, side: int) -> tuple[Laid, Prepared]:
-        laid = self._laid(Image.new("RGB", (side, side)))
-        return laid, Prepared(laid.arrays, size=laid.size, key=f"black {side}")
-
-    def _laid(self, opened: Image.Image) -> Laid:
-        spec = self._spec
-        picture = to_rgb(upright(opened, spec), spec)
-        return layouts.lay_out(picture, spec.layout, RESAMPLING[spec.interpolation])
-
-    def _written(self, item: Fused, shown: Sequence[Laid], prompt: Prompt, task: str | None) -> list[Span]:
+    def _written(self, item: Fused, shown: Sequence[Shown], prompt: Prompt, task: str | None) -> list[Span]:
         """The whole row."""
         writer = Writer(lambda text: tokens.encode(self._tokenizer, text))
         elements = self._elements[prompt.template]
         within: Fused = item or (Item("text", self._spec.nothing),)
         if Place("pictures") in elements:
-            within = tuple(piece for piece in within if piece.modality != "image")
+            within = tuple(piece for piece in within if piece.modality == "text")
         for element in elements:
             if element == Place("task"):
                 writer.say(prompts.task_of(prompt, task))
@@ -188,7 +180,7 @@ class FusedPreparer:
         writer.end_text()
         return writer.spans
 
-    def _fill(self, item: Fused, shown: Sequence[Laid], writer: Writer) -> None:
+    def _fill(self, item: Fused, shown: Sequence[Shown], writer: Writer) -> None:
         """The pieces in their order; texts beside each other are lines."""
         waiting, before = list(shown), ""
         for piece in item:
@@ -208,12 +200,13 @@ class FusedPreparer:
             raise BadInput(f"the token ids hold the special token {special}, which only the model's prompts may use")
         writer.quote_ids(text)
 
-    def _show(self, shown: Sequence[Laid], writer: Writer) -> None:
+    def _show(self, shown: Sequence[Shown], writer: Writer) -> None:
         before, after = self._around
-        for laid in shown:
+        for place, words, laid in ((each.place, *one) for each in shown for one in each.laid):
+            writer.say(words)
             for element in before:
                 _write(element, writer)
-            writer.picture(self._place, laid.rows, laid.grid)
+            writer.picture(place, laid.rows, laid.grid)
             for element in after:
                 _write(element, writer)
 
@@ -246,17 +239,17 @@ class As:
     """The preparer of one modality of a fused model: each item is a fused one of one piece."""
 
     def __init__(self, fused: FusedPreparer, modality: Modality) -> None:
-        self._fused, self._pieces = fused, partial(pieces_of, modality)
+        self.fused, self.modality, self.pieces = fused, modality, partial(pieces_of, modality)
         self.collate = fused.collate
         self.tokenise, self.detokenise = fused.tokenise, fused.detokenise
 
     def is_quick(self, item: Any) -> bool:
         """Whether it is a short text."""
-        return self._fused.is_quick(self._pieces(item))
+        return self.fused.is_quick(self.pieces(item))
 
     def prepare(self, item: Any, wanted: Wanted = Wanted()) -> Prepared:
         """The item alone, as `FusedPreparer.prepare` has it."""
-        return self._fused.prepare(self._pieces(item), wanted)
+        return self.fused.prepare(self.pieces(item), wanted)
 
 
 def _write(element: Element, writer: Writer) -> None:
@@ -286,4 +279,4 @@ def fused_preparers(
 ) -> dict[Modality, Preparer[Any]]:
     """The preparers of all modalities of a fused model."""
     fused = FusedPreparer(folder, spec, tower, limits)
-    return {modality: As(fused, modality) for modality in spec.takes}
+    return {modality: As(fused, modality) for modality in spec.modalities}

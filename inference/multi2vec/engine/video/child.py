@@ -14,6 +14,7 @@ import io
 import sys
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import cast
 
@@ -79,7 +80,8 @@ def frames(job: Job) -> Iterator[tuple[Head, bytes]]:
         wanted = {plan.times[index] for index in chosen}
         cursor = Cursor(container, _pictures(container, job.limits), plan, wanted, job.limits)
         for index in chosen:
-            yield cursor.frame(index)
+            head, pixels = cursor.frame(index)
+            yield replace(head, of=len(chosen)), pixels
 
 
 def _open(limits: VideoLimits) -> InputContainer:

@@ -40,11 +40,13 @@ PIPE_BYTES = 1024 * 1024
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame as it is shown: RGB, uint8 (height, width, 3); seconds after the first frame; its number from 0."""
+    """A frame as it is shown: RGB, uint8 (height, width, 3); seconds after the first frame; its number from 0; `of` is
+    how many are wanted."""
 
     pixels: Pixels
     seconds: float
     index: int
+    of: int = 1
 
 
 def decode(data: bytes | Path, sampling: Sampling, limits: VideoLimits = VideoLimits()) -> Iterator[Frame]:
@@ -154,7 +156,7 @@ class _Child:
             if not self._fill(pixels.data.cast("B")):
                 self._check_end()
                 raise self._nonsense()
-            yield Frame(_upright(pixels, head.turn), head.seconds, head.index)
+            yield Frame(_upright(pixels, head.turn), head.seconds, head.index, head.of)
         if not given:
             raise self._nonsense()
 

@@ -70,13 +70,15 @@ class Turn:
 
 @dataclass(frozen=True)
 class Head:
-    """What is told of a frame before its pixels: their size as they are stored, and how to turn them."""
+    """What is told of a frame before its pixels: of how many it is one, their size as they are stored, and how to turn
+    them."""
 
     index: int
     seconds: float
     width: int
     height: int
     turn: Turn = Turn()
+    of: int = 1
 
     def to_bytes(self) -> bytes:
         return _framed({"frame": asdict(self)})
@@ -100,6 +102,7 @@ def answer(text: bytes) -> Head | ClientError:
             int(frame["width"]),
             int(frame["height"]),
             Turn(**frame["turn"]),
+            int(frame["of"]),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"{text!r} is no answer") from error

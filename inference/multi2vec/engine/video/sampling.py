@@ -20,7 +20,7 @@ TOLERANCE = 0.001
 # Seconds that come of rounding in a sum.
 EQUALLY_NEAR = 1e-6
 
-At = Literal["starts", "centres", "ends"]
+At = Literal["starts", "centres", "ends", "ticks"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,9 @@ class Sampling:
 
     `at` is the place of a frame in its part of the video, when the parts are equally long: "starts" (as Intel's
     multimodal-embedding-serving does it), "centres", or "ends": from the first frame to the last one, both included,
-    as `numpy.linspace` has them (so does the Qwen family).
+    as `numpy.linspace` has them (so does the Qwen family). "ticks" is for frames per second alone: what is shown at
+    each tick of a clock that runs so fast, for as many ticks as the video lasts wholly; of more than `most` ticks so
+    many, from the first to the last (so does EmbeddingGemma 2).
     """
 
     # Frames by number in the whole video, from 0; those outside the window do not count.
@@ -61,6 +63,8 @@ class Sampling:
             raise BadInput(
                 "the sampling of a video must say which frames: by number, per second, how many, or every n-th"
             )
+        if self.at == "ticks" and self.fps is None:
+            raise BadInput("the sampling of a video has ticks, but does not say how many per second")
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,8 @@ def _by_number(indexes: Sequence[int], window: _Window, number: int, most: int) 
 
 
 def _by_rate(sampling: Sampling, fps: float, window: _Window, times: Sequence[float], most: int) -> list[int]:
+    if sampling.at == "ticks":
+        return _at_ticks(sampling, fps, window, times, most)
     length, ample = window.finish - window.begin, window.frames + 1
     if sampling.at == "starts":
         exact = math.ceil(min((length - TOLERANCE) * fps, ample))
@@ -136,6 +142,15 @@ def _by_rate(sampling: Sampling, fps: float, window: _Window, times: Sequence[fl
         # The last part may be shorter than the others.
         window = _Window(window.begin, window.begin + number / fps, window.first, window.last)
     return _spread(sampling.at, number, window, times, most)
+
+
+def _at_ticks(sampling: Sampling, fps: float, window: _Window, times: Sequence[float], most: int) -> list[int]:
+    ticks = max(1, int((window.finish - window.begin + TOLERANCE) * fps))
+    number = min(ticks, sampling.most or ticks)
+    _check(number, most)
+    # In whole numbers, so that nothing is rounded.
+    wanted = (part * (ticks - 1) // max(1, number - 1) for part in range(number))
+    return [min(max(_shown(times, window.begin + tick / fps), window.first), window.last) for tick in wanted]
 
 
 def _spread(at: At, number: int, window: _Window, times: Sequence[float], most: int) -> list[int]:

@@ -14,7 +14,6 @@ from typing import Any, Literal, cast
 import msgspec
 from fastapi import Response
 
-from multi2vec.engine.embedder import VIDEO
 from multi2vec.engine.frames import FRAMES
 from multi2vec.engine.items import Item
 from multi2vec.engine.preparers.videos import Video
@@ -25,7 +24,7 @@ from multi2vec.serve import answers, examples, items, models, probes
 from multi2vec.serve.dialect import Dialect, Endpoint, Get, Post
 from multi2vec.serve.errors import BadRequest, Failure, NotReady
 from multi2vec.serve.service import Service
-from multi2vec.specs import DENSE
+from multi2vec.specs import DENSE, VIDEO
 
 PATH = "/embeddings"
 EXAMPLE = '{"model": "any", "input": {"type": "text", "text": "a photo of a dog"}, "encoding_format": "float"}'

@@ -27,10 +27,14 @@ def lay_out(picture: Image.Image, layout: PatchLayout, resample: Image.Resamplin
     """The picture's patches, uint8 (patches, 3 · frames · patch²), and their rows and columns, int64 (patches, 2), both
     in the order of the tower; with a table, the entries that they lie between, int64 (patches, 4), and how much they
     have of each, float32 (patches, 4). Raises `BadInput` for a picture that is too narrow."""
-    for step in layout.resizes:
-        height, width = resized((picture.height, picture.width), step)
-        picture = picture.resize((width, height), resample)
-    return in_patches([np.asarray(picture)] * layout.frames, layout)
+    pixels = _resized(picture, _sizes(picture, layout), resample)
+    return in_patches([pixels] * layout.frames, layout)
+
+
+def lay_out_frames(frames: Sequence[Image.Image], layout: PatchLayout, resample: Image.Resampling) -> Laid:
+    """The same for as many frames as the layout's; all become as large as the first."""
+    sizes = _sizes(frames[0], layout)
+    return in_patches([_resized(frame, sizes, resample) for frame in frames], layout)
 
 
 def in_patches(frames: Sequence[Pixels], layout: PatchLayout) -> Laid:
@@ -45,6 +49,21 @@ def in_patches(frames: Sequence[Pixels], layout: PatchLayout) -> Laid:
         arrays["interp_indices"], arrays["interp_weights"] = tables.between(where, grid, layout.table)
     merged = grid[0] // layout.merge, grid[1] // layout.merge
     return Laid(arrays, merged[0] * merged[1], merged, grid[0] * grid[1])
+
+
+def _sizes(picture: Image.Image, layout: PatchLayout) -> list[Size]:
+    """The picture's (height, width) after each step."""
+    size, found = (picture.height, picture.width), []
+    for step in layout.resizes:
+        size = resized(size, step)
+        found.append(size)
+    return found
+
+
+def _resized(picture: Image.Image, sizes: Sequence[Size], resample: Image.Resampling) -> Pixels:
+    for height, width in sizes:
+        picture = picture.resize((width, height), resample)
+    return np.asarray(picture)
 
 
 def resized(size: Size, step: Resize) -> Size:
