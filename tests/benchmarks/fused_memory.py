@@ -122,6 +122,9 @@ def run(model: Path, settings: Mapping[str, str]) -> dict[str, Any]:
         with servers.served(model, folder / "cache", folder, {**SETTINGS, **settings}, PATIENCE) as child:
             loading = memory.status(child.process.pid)["VmHWM"]
             asked = bodies(spec)
+            # Weights are read when they are needed first.
+            for warm in ({"input": [{"image": picture(64, 64)}]}, {"input": ["a cat"]}):
+                ask(child.port, warm)
             with memory.watched(child.process.pid) as peaks:
                 began = time.perf_counter()
                 answers = together(child.port, list(asked.values()))

@@ -18,8 +18,9 @@ from multi2vec.engine.altered import altered
 from multi2vec.engine.encoder import Encoder
 from multi2vec.engine.items import Item
 from multi2vec.engine.preparers import PREPARERS
+from multi2vec.engine.preparers.fused import written
 from multi2vec.layouts import PatchLayout, Resize
-from multi2vec.manifest import Manifest, ManifestError
+from multi2vec.manifest import Example, Manifest, ManifestError
 from multi2vec.serve import service as services
 from multi2vec.serve.metrics import Metrics
 from multi2vec.serve.service import Service
@@ -84,6 +85,24 @@ class TestSizesOfPictures:
         assert [each.modality for each in altered(original, running.manifest)] == ["image", "fused"]
         tokens(running, "text", "a cat")
         assert altered(original, service(folder, fused_picture_pixels=FEW).manifest) == []
+
+    def test_videos_are_of_smaller_frames(self, folder: Path) -> None:
+        """And an example with them is compared where they are the same."""
+        item = (Item("video", (toy.png(toy.picture(1, (2 * UNIT, UNIT))),)), Item("text", "a cat"))
+        example = Example("fused", written(item), (1.0,))
+        original = replace(
+            manifests.read(folder),
+            inputs=dict.fromkeys(toy_fused.WITH_VIDEOS.modalities, toy_fused.WITH_VIDEOS),
+            examples=(example,),
+        )
+        settings = Settings(model_dir=folder, cache_dir=None, fused_picture_pixels=ONE)
+        few = services._override(original, settings)
+        assert few.inputs["video"].video.layout.resizes[-1].most == ONE
+        assert altered(original, few) == [example]
+        assert (
+            altered(original, services._override(original, settings.model_copy(update={"fused_picture_pixels": FEW})))
+            == []
+        )
 
     @pytest.mark.parametrize("setting", [{"exif_orientation": True}, {"fused_picture_pixels": FEW}])
     def test_modalities_go_on_to_share_their_towers(self, folder: Path, setting: dict[str, Any]) -> None:

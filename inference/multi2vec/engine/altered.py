@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from multi2vec.engine.preparers import layouts
+from multi2vec.engine.items import Item
 from multi2vec.engine.preparers.fused import pieces_of
-from multi2vec.engine.preparers.layouts import Laid
-from multi2vec.engine.preparers.pictures import RESAMPLING, Picture, decoded, to_rgb, upright
+from multi2vec.engine.preparers.protocol import Prepared
+from multi2vec.engine.preparers.shown import Showing
 from multi2vec.engine.work import Limits
 from multi2vec.manifest import Example, Manifest
 from multi2vec.specs import FusedSpec
 
 
 def altered(original: Manifest, served: Manifest) -> list[Example]:
-    """The examples with a picture that the served manifest's layout makes another one of."""
+    """The examples with a picture or video that the served manifest makes another one of."""
     return [
         example
         for example in original.examples
@@ -26,19 +26,21 @@ def altered(original: Manifest, served: Manifest) -> list[Example]:
 
 
 def _is_altered(example: Example, original: Any, served: Any) -> bool:
-    if not isinstance(original, FusedSpec) or original.layout == served.layout:
+    if not isinstance(original, FusedSpec) or (original.layout, original.video) == (served.layout, served.video):
         return False
-    pieces = pieces_of(example.modality, example.content)
-    return any(not _are_alike(piece.content, original, served) for piece in pieces if piece.modality == "image")
+    pieces = [piece for piece in pieces_of(example.modality, example.content) if piece.modality != "text"]
+    return not all(_are_alike(_parts(piece, original), _parts(piece, served)) for piece in pieces)
 
 
-def _are_alike(picture: Picture, one: FusedSpec, other: FusedSpec) -> bool:
-    def both(opened: Image.Image) -> tuple[Laid, Laid]:
-        return _laid(opened, one), _laid(opened, other)
-
-    (first, second), _ = decoded(picture, both, Limits())
-    return all(np.array_equal(array, second.arrays[name]) for name, array in first.arrays.items())
+def _parts(piece: Item, spec: FusedSpec) -> list[Prepared]:
+    """What the vision tower gets of it."""
+    places = [spec.place, *([spec.video.place] if spec.video else [])]
+    return Showing(spec, dict.fromkeys(places, 0), Limits()).shown(piece).parts
 
 
-def _laid(opened: Image.Image, spec: FusedSpec) -> Laid:
-    return layouts.lay_out(to_rgb(upright(opened, spec), spec), spec.layout, RESAMPLING[spec.interpolation])
+def _are_alike(some: Sequence[Prepared], others: Sequence[Prepared]) -> bool:
+    return all(
+        np.array_equal(array, other.arrays[name])
+        for one, other in zip(some, others, strict=True)
+        for name, array in one.arrays.items()
+    )

@@ -26,7 +26,7 @@ from multi2vec.engine.embedder import Embedder
 from multi2vec.engine.encoder import Execution
 from multi2vec.engine.errors import EmbedError, WrongVectors
 from multi2vec.engine.preparers import PREPARERS
-from multi2vec.engine.preparers.layouts.smaller import smaller
+from multi2vec.engine.preparers.layouts.smaller import with_pixels
 from multi2vec.engine.video import decoder
 from multi2vec.engine.video.limits import VideoLimits
 from multi2vec.engine.work import Admission, Limits, Work
@@ -262,7 +262,7 @@ def _changed(spec: Any, settings: Settings) -> Any:
         spec = replace(spec, exif_orientation=settings.exif_orientation)
     if settings.fused_picture_pixels is not None and isinstance(spec, FusedSpec):
         try:
-            spec = replace(spec, layout=smaller(spec.layout, settings.fused_picture_pixels))
+            spec = with_pixels(spec, settings.fused_picture_pixels)
         except ValueError as error:
             raise ManifestError(f"FUSED_PICTURE_PIXELS cannot be used: {error}") from None
     return spec

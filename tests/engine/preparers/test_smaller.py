@@ -8,15 +8,26 @@ import pytest
 from PIL import Image
 
 from multi2vec.engine.preparers import layouts
-from multi2vec.engine.preparers.layouts.smaller import smaller
+from multi2vec.engine.preparers.layouts.smaller import with_pixels
 from multi2vec.layouts import GemmaLayout, HdLayout, Layout, PatchLayout, Resize
+from multi2vec.specs import FusedSpec, VideoSpec
 
 FIRST = Resize(28, 3136, 12845056, beyond="clamp")
 GME = PatchLayout(14, 2, (FIRST, Resize(28, 200704, 1003520, at_least_one=False)))
 QWEN3 = PatchLayout(16, 2, (Resize(32, 4096, 1843200),), frames=2, table=48)
 GEMMA = GemmaLayout(16, 3, 280)
 HD = HdLayout(16)
+OF_FRAMES = PatchLayout(16, 2, (Resize(32, 131072, 786432),), frames=2, table=48)
 SIZES = tuple(itertools.product((60, 333, 1080, 2717), (90, 640, 1920)))
+
+
+def spec(layout: Layout, video: Layout | None = None) -> FusedSpec:
+    videos = VideoSpec(video, "<frame>", pixels=10**7) if video else None
+    return FusedSpec("language", "vision", 64, {}, None, layout, "<picture>", video=videos)
+
+
+def smaller(layout: Layout, pixels: int) -> Layout:
+    return with_pixels(spec(layout), pixels).layout
 
 
 def test_the_last_step_alone_is_changed() -> None:
@@ -58,3 +69,12 @@ def test_tiles_have_no_more_pixels() -> None:
         laid = layouts.lay_out(Image.new("RGB", size), smaller(HD, 500_000), Image.Resampling.BILINEAR)
         height, width, _ = laid.arrays["pixels"].shape
         assert height * width <= 500_000, size
+
+
+@pytest.mark.parametrize(("pixels", "most"), [(10**9, 786432), (500_000, 500_000), (100_000, 131072)])
+def test_frames_of_videos_are_pictures_but_keep_what_they_need(pixels: int, most: int) -> None:
+    found = with_pixels(spec(QWEN3, OF_FRAMES), pixels)
+    assert found.video == VideoSpec(
+        PatchLayout(16, 2, (Resize(32, 131072, most),), frames=2, table=48), "<frame>", pixels=10**7
+    )
+    assert found.layout == smaller(QWEN3, pixels)

@@ -7,47 +7,57 @@ such a limit in it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from multi2vec.engine.preparers.layouts.hd import TILE
 from multi2vec.layouts import GemmaLayout, HdLayout, Layout, PatchLayout
+from multi2vec.specs import FusedSpec
 
 
-def smaller(layout: Layout, pixels: int) -> Layout:
-    """The layout with pictures of at most so many pixels; as it is where they have no more than that.
+def with_pixels(spec: FusedSpec, pixels: int) -> FusedSpec:
+    """The spec with pictures of at most so many pixels; as it is where they have no more than that.
 
-    Raises `ValueError` with a sentence where the model needs more of them.
+    A frame of a video counts as a picture, but keeps the pixels that it needs. Raises `ValueError` with a sentence
+    where pictures need more.
     """
-    return SMALLER[type(layout)](layout, pixels)
+    least = LAYOUTS[type(spec.layout)].least(spec.layout)
+    if pixels < least:
+        raise ValueError(f"the model's pictures have at least {least} pixels, more than {pixels}")
+    video = spec.video and replace(spec.video, layout=_smaller(spec.video.layout, pixels))
+    return replace(spec, layout=_smaller(spec.layout, pixels), video=video)
+
+
+def _smaller(layout: Layout, pixels: int) -> Layout:
+    kind = LAYOUTS[type(layout)]
+    return kind.smaller(layout, max(pixels, kind.least(layout)))
 
 
 def _patches(layout: PatchLayout, pixels: int) -> PatchLayout:
     # What an earlier step makes, the last one makes smaller.
     *before, last = layout.resizes
-    _check(pixels, last.least)
     return replace(layout, resizes=(*before, replace(last, most=min(last.most, pixels))))
 
 
 def _gemma(layout: GemmaLayout, pixels: int) -> GemmaLayout:
-    row = layout.side**2
-    _check(pixels, row)
-    return replace(layout, most=min(layout.most, pixels // row))
+    return replace(layout, most=min(layout.most, pixels // layout.side**2))
 
 
 def _hd(layout: HdLayout, pixels: int) -> HdLayout:
     """The whole of the picture, which the tower looks at as well, is one tile more."""
-    _check(pixels, TILE**2)
     return replace(layout, crops=min(layout.crops, pixels // TILE**2))
 
 
-def _check(pixels: int, least: int) -> None:
-    if pixels < least:
-        raise ValueError(f"the model's pictures have at least {least} pixels, more than {pixels}")
+@dataclass(frozen=True)
+class Kind:
+    """The least pixels that a picture can be told to have, and the layout with so many."""
+
+    least: Callable[[Any], int]
+    smaller: Callable[[Any, int], Layout]
 
 
-SMALLER: dict[type[Layout], Callable[[Any, int], Layout]] = {
-    PatchLayout: _patches,
-    GemmaLayout: _gemma,
-    HdLayout: _hd,
+LAYOUTS: dict[type[Layout], Kind] = {
+    PatchLayout: Kind(lambda layout: layout.resizes[-1].least, _patches),
+    GemmaLayout: Kind(lambda layout: layout.side**2, _gemma),
+    HdLayout: Kind(lambda _: TILE**2, _hd),
 }
