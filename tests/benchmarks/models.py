@@ -1,4 +1,5 @@
-"""The model that is measured: a random-weight ViT-B/32, made once and kept in `.cache/benchmarks/`."""
+"""The models that are measured, with random weights: a ViT-B/32, and a small one of texts and pictures together. Made
+once and kept in `.cache/benchmarks/`."""
 
 from __future__ import annotations
 
@@ -17,6 +18,16 @@ RECIPE = ROOT / "images" / f"{TAG}.toml"
 MAKE_CHECKPOINT = (
     "import sys, pathlib; from tests.checkpoints import clip_vit_b32; clip_vit_b32(pathlib.Path(sys.argv[1]))"
 )
+MAKE_FUSED = """
+import pathlib, sys, tempfile
+from rich.console import Console
+from multi2vec.convert import pipeline
+from tests.convert.layouts import LAYOUTS
+gme = LAYOUTS["GME"]
+with tempfile.TemporaryDirectory() as folder:
+    source = gme.write(pathlib.Path(folder) / "checkpoint")
+    pipeline.convert(gme.recipe, source, pathlib.Path(sys.argv[1]), "fp16", Console(quiet=True))
+"""
 
 
 def checkpoint(cache: Path = CACHE) -> Path:
@@ -35,6 +46,16 @@ def model(source: Path, cache: Path = CACHE) -> Path:
     key = _key(ROOT / "tests" / "checkpoints", ROOT / "inference" / "multi2vec" / "manifest.py", CONVERT, RECIPE)
     if not _is_current(folder, key):
         _make(folder, [sys.executable, "-m", "multi2vec", "convert", TAG, "--source", str(source), "--out"])
+        _keep(folder, key)
+    return folder
+
+
+def small_fused(cache: Path = CACHE) -> Path:
+    """A model folder of GME's kind, a thousandth of its size."""
+    folder = cache / "fused"
+    key = _key(ROOT / "tests" / "checkpoints", ROOT / "inference" / "multi2vec" / "manifest.py", CONVERT)
+    if not _is_current(folder, key):
+        _make(folder, [sys.executable, "-W", "ignore", "-c", MAKE_FUSED])
         _keep(folder, key)
     return folder
 

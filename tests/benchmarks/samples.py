@@ -50,9 +50,9 @@ def texts(count: int = TEXTS) -> list[str]:
 
 def pictures(count: int = PICTURES) -> list[bytes]:
     """Distinct JPEG files: crops of scikit-image's photographs."""
-    photographs = list(_photographs())
+    whole = list(photographs())
     generator = random.Random(SEED)
-    return [_jpeg(_crop(photographs[index % len(photographs)], generator)) for index in range(count)]
+    return [_jpeg(_crop(whole[index % len(whole)], generator)) for index in range(count)]
 
 
 @functools.cache
@@ -63,7 +63,8 @@ def bodies(modality: Modality) -> list[bytes]:
     return [orjson.dumps({"images": [base64.b64encode(picture).decode()]}) for picture in pictures()]
 
 
-def _photographs() -> Iterator[Image.Image]:
+def photographs() -> Iterator[Image.Image]:
+    """scikit-image's, in RGB."""
     import skimage.data
 
     for name in PHOTOGRAPHS:

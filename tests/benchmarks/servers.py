@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,11 +46,15 @@ class Child:
 
 
 @contextmanager
-def served(model: Path, cache: Path, logs: Path) -> Iterator[Child]:
-    """The service, ready, with nothing set but where the model and the cache are."""
+def served(
+    model: Path, cache: Path, logs: Path, settings: Mapping[str, str] = {}, patience: float = PATIENCE
+) -> Iterator[Child]:
+    """The service, ready within so many seconds, with nothing set but where the model and the cache are, and the
+    settings."""
     port = free_port()
     command = [sys.executable, "-m", "multi2vec", "serve"]
-    with _running("served", command, port, environment(model, port, {"CACHE_DIR": cache}), logs) as child:
+    chosen = environment(model, port, {"CACHE_DIR": cache, **settings})
+    with _running("served", command, port, chosen, logs, patience) as child:
         yield child
 
 
@@ -65,29 +69,31 @@ def reference(checkpoint: Path, logs: Path) -> Iterator[Child]:
 
 
 @contextmanager
-def _running(name: Mode, command: list[str], port: int, settings: dict[str, str], logs: Path) -> Iterator[Child]:
+def _running(
+    name: Mode, command: list[str], port: int, settings: dict[str, str], logs: Path, patience: float = PATIENCE
+) -> Iterator[Child]:
     log = logs / f"{name}-{port}.log"
     with log.open("wb") as file:
         started = time.monotonic()
         process = subprocess.Popen(command, cwd=ROOT, env=settings, stdout=file, stderr=file)
         child = Child(name, process, port, log)
         try:
-            _wait(child)
+            _wait(child, patience)
             child.seconds_to_ready = time.monotonic() - started
             yield child
         finally:
             end(process)
 
 
-def _wait(child: Child) -> None:
-    deadline = time.monotonic() + PATIENCE
+def _wait(child: Child, patience: float) -> None:
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if child.process.poll() is not None:
             raise BenchmarkError(f"{child.name} ended with {child.process.returncode}:\n{child.tail()}")
         if _is_ready(child.port):
             return
         time.sleep(POLL)
-    raise BenchmarkError(f"{child.name} was not ready within {PATIENCE:g} s:\n{child.tail()}")
+    raise BenchmarkError(f"{child.name} was not ready within {patience:g} s:\n{child.tail()}")
 
 
 def _is_ready(port: int) -> bool:

@@ -19,8 +19,23 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from multi2vec.layouts import GemmaLayout, HdLayout, Layout, PatchLayout, Resize
+from tests import toy_fused
 from tests.benchmarks import __main__ as command
-from tests.benchmarks import dialects, limit, machine, models, report, samples, servers
+from tests.benchmarks import (
+    dialects,
+    films,
+    fused_memory,
+    limit,
+    machine,
+    memory,
+    models,
+    report,
+    samples,
+    servers,
+    videos,
+)
+from tests.benchmarks.films import Shape
 from tests.benchmarks.limit import Limit, Trial
 from tests.benchmarks.load import Plan, read_head, run
 from tests.benchmarks.machine import Cpu
@@ -331,3 +346,76 @@ class TestDialects:
 
     def test_writing_takes_time(self) -> None:
         assert all(value > 0 for value in dialects.milliseconds_to_write().values())
+
+
+class TestVideos:
+    SHAPE = Shape(seconds=2, width=128, height=96, rate=10)
+
+    def test_both_ways_to_decode_give_the_same_frames(self, tmp_path: Path) -> None:
+        film = films.video(self.SHAPE, tmp_path)
+        assert film == films.video(self.SHAPE, tmp_path)
+        ours = videos.by_service(film)
+        assert list(ours) == [1, 3, 6, 8, 11, 13, 16, 18]
+        for seek in (True, False):
+            theirs = videos.by_av(film, list(ours), seek=seek)
+            # One of them may round colours otherwise.
+            assert all(np.abs(theirs[number].astype(int) - pixels).max() <= 1 for number, pixels in ours.items())
+
+    def test_all_figures_are_there(self, tmp_path: Path) -> None:
+        found = videos.run(DEMO, self.SHAPE, rounds=2, number=3, cache=tmp_path)
+        for name in ("alone_ms", "pictures_ms", "decode_ms", "av_from_keys_ms", "av_every_frame_ms"):
+            assert 0 < found[name]["p50"] <= found[name]["p95"]
+        assert found["at_once"]["requests"] == 3
+        assert found["decoder_mb"] > 0
+        for peaks in found["memory_mb"].values():
+            assert 0 < peaks["own"] <= peaks["process"] <= peaks["together"]
+            assert peaks["child"] > 0
+            assert peaks["children"] >= 1
+        console = Console(width=160, file=io.StringIO())
+        videos.show(console, json.loads(json.dumps(found)))
+        assert isinstance(console.file, io.StringIO)
+        assert "one at a time" in console.file.getvalue()
+
+
+def test_the_memory_of_a_process_and_of_its_children() -> None:
+    program = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+    child = "import time; much = bytearray(50_000_000); time.sleep(0.3)"
+    process = subprocess.Popen([sys.executable, "-c", program, child])
+    with memory.watched(process.pid) as peaks:
+        process.wait()
+    assert peaks.child > 50 > peaks.own > 0
+    assert peaks.together > peaks.child
+    assert peaks.children == 1
+    assert memory.status(process.pid) == {}
+
+
+class TestFusedMemory:
+    @pytest.mark.parametrize(
+        ("layout", "size"),
+        [
+            (PatchLayout(14, 2, (Resize(28, 3136, 12845056), Resize(28, 200704, 1003520))), (1120, 896)),
+            (PatchLayout(16, 2, (Resize(32, 4096, 1843200),)), (1440, 1280)),
+            (GemmaLayout(16, 3, 280), (960, 672)),
+            (HdLayout(16), (1344, 1344)),
+        ],
+    )
+    def test_the_largest_picture_takes_all_there_is(self, layout: Layout, size: tuple[int, int]) -> None:
+        assert fused_memory.largest(layout) == size
+        side, most = fused_memory.units(layout)
+        assert size[0] * size[1] == most * side**2
+
+    def test_all_figures_are_there(self, tmp_path: Path) -> None:
+        found = fused_memory.run(toy_fused.write(tmp_path / "model"), {"FUSED_BATCH": "4"})
+        tokens = {what.split()[1]: answer["tokens"] for what, answer in found["answers"].items()}
+        assert tokens["picture"] > 16
+        assert tokens["text"] == 48
+        assert tokens["short"] > 5 * fused_memory.SHORT
+        assert 0 < found["memory_mb"]["own"] <= found["memory_mb"]["process"]
+        console = Console(width=160, file=io.StringIO())
+        fused_memory.show(console, json.loads(json.dumps(found)))
+        assert isinstance(console.file, io.StringIO)
+        assert "FUSED_BATCH" in console.file.getvalue()
+
+    def test_another_model_is_refused(self) -> None:
+        with pytest.raises(BenchmarkError, match="no model of texts and pictures together"):
+            fused_memory.run(DEMO, {})

@@ -24,6 +24,9 @@ from multi2vec.engine.work import Limits, Work
 from multi2vec.manifest import Manifest, ManifestError
 from multi2vec.specs import VIDEO, Modality, kind_of
 
+# What a vision tower's batches count as: each is a picture.
+PICTURES: Modality = "image"
+
 
 def open_model(
     folder: Path,
@@ -123,5 +126,5 @@ class _Lanes:
             return None
         name = plan.vision.name
         return PartQueue(
-            self.encoders[name], name=name, choice=plan.vision.choice, budget=budget, observer=self.observers(name)
+            self.encoders[name], name=name, choice=plan.vision.choice, budget=budget, observer=self.observers(PICTURES)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 import numpy as np
 
@@ -10,17 +11,20 @@ from multi2vec.engine import memory
 from multi2vec.engine.embedder import Embedder
 from multi2vec.engine.errors import WrongVectors
 from multi2vec.engine.floors import Floor, floor
+from multi2vec.engine.lanes import Lane
 from multi2vec.engine.rows import Vectors
 from multi2vec.engine.vectors import normalise
 from multi2vec.engine.wanted import Wanted
+from multi2vec.manifest import Example
 from multi2vec.specs import Modality, word
 
 AS_THE_ORIGINAL = Wanted(normalise=False)
 
 
-async def prove(embedder: Embedder) -> float:
+async def prove(embedder: Embedder, altered: Collection[Example] = ()) -> float:
     """Embed the manifest's examples. Returns the smallest cosine to the original library's vectors, 1 without examples;
-    raises `WrongVectors` when one is below its floor.
+    raises `WrongVectors` when one is below its floor. The `altered` are embedded too, but not compared: settings
+    have made others of them.
 
     The first inferences also warm the towers up; what only that needed of memory is given back.
     """
@@ -30,13 +34,26 @@ async def prove(embedder: Embedder) -> float:
         if not examples:
             continue
         embedded = await embedder.embed(modality, [each.content for each in examples], AS_THE_ORIGINAL)
-        expected = np.array([each.vector for each in examples], dtype=np.float32)
-        precision = lane.encoder.precision
-        least = floor("dense", precision, manifest.precision, manifest.floor)
-        how = f"{precision}, {manifest.precision} weights"
-        smallest = min(smallest, _compare(modality, np.asarray(embedded.rows), expected, least, how))
+        kept = [index for index, each in enumerate(examples) if each not in altered]
+        if not kept:
+            continue
+        expected = np.array([examples[index].vector for index in kept], dtype=np.float32)
+        precisions = _precisions(lane)
+        least = min((floor("dense", each, manifest.precision, manifest.floor) for each in precisions), key=_by_cosine)
+        how = f"{' and '.join(precisions)}, {manifest.precision} weights"
+        smallest = min(smallest, _compare(modality, np.asarray(embedded.rows)[kept], expected, least, how))
     await asyncio.to_thread(memory.release)
     return smallest
+
+
+def _precisions(lane: Lane) -> list[str]:
+    """Of the arithmetic of all towers that its items go through."""
+    own = {lane.encoder.precision}
+    return sorted(own if lane.parts is None else own | {lane.parts.encoder.precision})
+
+
+def _by_cosine(floor: Floor) -> float:
+    return floor.cosine
 
 
 def _compare(modality: Modality, vectors: Vectors, expected: Vectors, least: Floor, how: str) -> float:

@@ -21,19 +21,21 @@ from typing import Any, Literal
 
 from multi2vec import manifest as manifests
 from multi2vec.engine import loading, proof
+from multi2vec.engine.altered import altered
 from multi2vec.engine.embedder import Embedder
 from multi2vec.engine.encoder import Execution
 from multi2vec.engine.errors import EmbedError, WrongVectors
 from multi2vec.engine.preparers import PREPARERS
+from multi2vec.engine.preparers.layouts.smaller import with_pixels
 from multi2vec.engine.video import decoder
 from multi2vec.engine.video.limits import VideoLimits
 from multi2vec.engine.work import Admission, Limits, Work
-from multi2vec.manifest import Manifest
+from multi2vec.manifest import Manifest, ManifestError
 from multi2vec.serve.errors import NotReady
 from multi2vec.serve.fetching import Fetcher, Rules
 from multi2vec.serve.metrics import Metrics
 from multi2vec.serve.settings import Settings, listed
-from multi2vec.specs import VIDEO, Modality, word
+from multi2vec.specs import VIDEO, FusedSpec, Modality, word
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +53,9 @@ class Service:
         """Read the manifest. Raises `ManifestError` for a folder that cannot be served."""
         self.settings = settings
         self.metrics = metrics
-        self.manifest = _override(manifests.read(settings.model_folder), settings)
+        original = manifests.read(settings.model_folder)
+        self.manifest = _override(original, settings)
+        self._altered = altered(original, self.manifest)
         self.state: State = "loading"
         self.reason = "the model is loading"
         self.execution = execution(settings)
@@ -105,7 +109,9 @@ class Service:
         started = time.monotonic()
         try:
             self._embedder = await asyncio.to_thread(self._open)
-            await proof.prove(self._embedder)
+            await proof.prove(self._embedder, self._altered)
+            if self._altered:
+                logger.info("examples that FUSED_PICTURE_PIXELS alters were not compared: %d", len(self._altered))
         except Exception as error:
             self._to("failed", f"the model cannot be loaded: {error}")
             raise
@@ -148,7 +154,7 @@ class Service:
     async def _recover(self, embedder: Embedder) -> None:
         self._recovery_tries += 1
         try:
-            await proof.prove(embedder)
+            await proof.prove(embedder, self._altered)
         except (EmbedError, WrongVectors) as error:
             logger.warning("try %d of %d to recover: %s", self._recovery_tries, RECOVERY_TRIES, error)
             if self._recovery_tries >= RECOVERY_TRIES:
@@ -186,11 +192,12 @@ def execution(settings: Settings) -> Execution:
 
 def work(settings: Settings) -> Work:
     """How much runs at a time and how much may wait, from the settings."""
-    texts, pictures = PREPARERS["text"].budget, PREPARERS["image"].budget
+    texts, pictures, fused = (PREPARERS[kind].budget for kind in ("text", "image", "fused"))
     return Work(
         budgets={
             "text": replace(texts, items=settings.text_batch, padded=settings.text_batch_tokens),
             "image": replace(pictures, items=settings.picture_batch, padded=settings.picture_batch),
+            "fused": replace(fused, items=settings.fused_batch, padded=settings.text_batch_tokens),
         },
         admission=Admission(settings.max_queue, settings.max_wait),
     )
@@ -242,10 +249,20 @@ def writable(folder: Path | None) -> Path | None:
 
 
 def _override(manifest: Manifest, settings: Settings) -> Manifest:
-    """The manifest as the settings change it; its fingerprint follows."""
-    inputs = dict(manifest.inputs)
-    for modality, spec in inputs.items():
-        if settings.exif_orientation is not None and hasattr(spec, "exif_orientation"):
-            inputs[modality] = replace(spec, exif_orientation=settings.exif_orientation)
+    """The manifest as the settings change it; its fingerprint follows. Raises `ManifestError` for what it cannot be."""
+    # Modalities that share a spec go on to share it, and with it their towers and batches.
+    specs = {id(spec): _changed(spec, settings) for spec in manifest.inputs.values()}
+    inputs = {modality: specs[id(spec)] for modality, spec in manifest.inputs.items()}
     normalise = manifest.normalise if settings.normalise is None else settings.normalise
     return manifests.with_fingerprint(replace(manifest, inputs=inputs, normalise=normalise))
+
+
+def _changed(spec: Any, settings: Settings) -> Any:
+    if settings.exif_orientation is not None and hasattr(spec, "exif_orientation"):
+        spec = replace(spec, exif_orientation=settings.exif_orientation)
+    if settings.fused_picture_pixels is not None and isinstance(spec, FusedSpec):
+        try:
+            spec = with_pixels(spec, settings.fused_picture_pixels)
+        except ValueError as error:
+            raise ManifestError(f"FUSED_PICTURE_PIXELS cannot be used: {error}") from None
+    return spec

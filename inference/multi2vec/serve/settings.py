@@ -59,6 +59,14 @@ class Settings(BaseSettings):
         description="Turn pictures as their EXIF data says; default: as the model's recipe says (none of ours does)",
     )
 
+    fused_picture_pixels: int | None = Field(
+        default=None,
+        ge=1,
+        description="Most pixels that are left of a picture where texts and pictures have one vector (`fused`): fewer "
+        "take less memory and time, and give other vectors; default: as many as the model's authors take, and never "
+        "more",
+    )
+
     strict_model_name: bool = Field(
         default=False, description="Refuse requests that name another model; else the name is ignored"
     )
@@ -85,7 +93,10 @@ class Settings(BaseSettings):
     picture_batch: int = Field(default=32, ge=1, description="Most pictures, or tiles of pictures, in one batch")
     text_batch: int = Field(default=32, ge=1, description="Most texts in one batch")
     text_batch_tokens: int = Field(
-        default=1024, ge=1, description="Most tokens in one batch of texts, padding included"
+        default=1024, ge=1, description="Most tokens in one batch of texts, or of fused items, padding included"
+    )
+    fused_batch: int = Field(
+        default=16, ge=1, description="Most items in one batch where texts and pictures have one vector (`fused`)"
     )
 
     max_body_bytes: int = Field(default=128 * MIB, ge=1, description="Largest request body")

@@ -21,6 +21,8 @@ Pixels = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 
 TILE = 336
+# Each side of a tile has so many patches, of 14 pixels.
+SIDE_PATCHES = 24
 # A tile becomes 12 × 12 rows.
 SIDE_ROWS = 12
 WHITE = (255, 255, 255)
@@ -28,10 +30,12 @@ WHITE = (255, 255, 255)
 
 def lay_out(picture: Image.Image, layout: HdLayout, resample: Image.Resampling) -> Laid:
     """The picture's tiles as one picture, uint8 (height, width, 3), both whole multiples of 336. Its size is how many
-    tiles the tower looks at, the whole picture as one of them. Raises `BadInput` for a picture that is too narrow."""
+    patches the tower looks at, with those of the whole picture as a tile. Raises `BadInput` for a picture that is too
+    narrow."""
     pixels = tiled(picture, layout.crops, resample)
     height, width = pixels.shape[:2]
-    return Laid({"pixels": pixels}, rows_of(height, width), grid=None, size=height * width // TILE**2 + 1)
+    tiles = height * width // TILE**2 + 1
+    return Laid({"pixels": pixels}, rows_of(height, width), grid=None, size=tiles * SIDE_PATCHES**2)
 
 
 def tiled(picture: Image.Image, crops: int, resample: Image.Resampling = Image.Resampling.BILINEAR) -> Pixels:

@@ -11,7 +11,7 @@ from multi2vec.engine.rows import Array
 @dataclass(frozen=True)
 class Laid:
     """One picture: the vision tower's inputs by name, how many rows the tower will make of it, and their grid (height,
-    width) where positions follow it. `size`: how much work that is, in patches or the like."""
+    width) where positions follow it. `size`: how much work that is, in patches."""
 
     arrays: Mapping[str, Array]
     rows: int
