@@ -74,8 +74,9 @@ class Service:
     def modalities(self) -> tuple[Modality, ...]:
         """The kinds of input that are taken: the model's, and videos, at least as pictures, where they can be
         decoded."""
-        own = tuple(modality for modality in self.manifest.modalities if modality != VIDEO)
-        return (*own, VIDEO) if "image" in own and decoder.is_available() else own
+        own = tuple(modality for modality in self.manifest.modalities if modality != VIDEO or decoder.is_available())
+        by_frames = "image" in own and VIDEO not in own and decoder.is_available()
+        return (*own, VIDEO) if by_frames else own
 
     @property
     def towers(self) -> dict[str, dict[str, Any]]:
