@@ -97,7 +97,7 @@ class _Lanes:
                 queue,
                 parts=parts,
                 pool=self.pool,
-                filmer=self._filmer(modality, preparer),
+                filmer=self._filmer(plan, modality, preparer),
                 observer=self.observers(modality),
             )
             for modality, preparer in plan.preparers.items()
@@ -116,9 +116,11 @@ class _Lanes:
             observer=self.observers(kind),
         )
 
-    def _filmer(self, modality: Modality, preparer: Preparer[Any]) -> Filmer | None:
+    def _filmer(self, plan: Plan, modality: Modality, preparer: Preparer[Any]) -> Filmer | None:
         """Where a video may be in an item."""
-        return Filmer(preparer, self.decoding) if isinstance(preparer, As) and modality in ("fused", VIDEO) else None
+        if VIDEO in plan.spec.modalities and isinstance(preparer, As) and modality in ("fused", VIDEO):
+            return Filmer(preparer, self.decoding)
+        return None
 
     def _parts(self, plan: Plan) -> PartQueue | None:
         budget = PREPARERS[kind_of(plan.spec)].parts

@@ -277,6 +277,11 @@ def test_frames_in_pairs_behind_their_times(tmp_path: Path) -> None:
     assert found.arrays["index"].max() == 12
 
 
+def test_a_model_that_was_not_made_for_videos(rig: Rig) -> None:
+    with pytest.raises(Unsupported, match="was not made for videos"):
+        rig.by_modality["fused"].prepare((Item("text", "a"), Item("video", tuple(FRAMES))), Wanted())
+
+
 def test_a_missing_frame_is_the_last_one_again(tmp_path: Path) -> None:
     rig = Rig(tmp_path, replace(SPEC, video=replace(BY_PAIRS, even=False)))
     found = rig.by_modality["video"].prepare(tuple(FRAMES[:3]), Wanted(prompt="document"))

@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL import Image
 
+from multi2vec.engine.errors import Unsupported
 from multi2vec.engine.items import Item
 from multi2vec.engine.preparers import layouts, videos
 from multi2vec.engine.preparers.layouts import Laid
@@ -51,7 +52,8 @@ class Showing:
         self.usual = sampling(spec.video) if spec.video else videos.USUAL
 
     def shown(self, piece: Item) -> Shown:
-        """The picture, or the video. Raises as `decoded` and `videos.frames` do."""
+        """The picture, or the video. Raises as `decoded` and `videos.frames` do, and `Unsupported` for a video where
+        the model was not made for such."""
         if piece.modality == VIDEO:
             return self._frames(piece.content)
         laid, file = decoded(piece.content, self._opened, self._limits)
@@ -68,7 +70,8 @@ class Showing:
         return Film([self._together(group, self._video) for group in _grouped(frames, self._video.together)])
 
     def _frames(self, content: Any) -> Shown:
-        assert self._video is not None
+        if self._video is None:
+            raise Unsupported("the model was not made for videos; its items are texts and pictures")
         film = content
         if not isinstance(film, Film):
             film = self.film(videos.frames(video_of(content), self.usual, self._limits))
