@@ -8,8 +8,8 @@ request at a time, and ten at once. Beside it stand
                 nothing of what the service does lest a film harms it
     pictures    the same frames as JPEG files in one request: what the model costs without the film
 
-and the most memory that the server and its decoders had meanwhile. Intel publishes no figures of this for its
-Multimodal Embedding Serving (documentation of 2026.0), so there are none beside these.
+and the most memory that the server and its decoders had meanwhile. No figures of Intel's Multimodal Embedding Serving
+were found that these could stand beside.
 """
 
 from __future__ import annotations
