@@ -30,7 +30,8 @@ FRAMES = "frames"
 
 
 class FrameLane:
-    """The way of videos: decode and prepare their frames, let the lane of pictures encode them, put them together."""
+    """The way of videos: decode and prepare their frames, let the lane of pictures encode each meanwhile, put them
+    together."""
 
     def __init__(self, manifest: Manifest, pictures: Lane, decoding: Decoding, observer: LaneObserver) -> None:
         self.queue, self.parts = pictures.queue, pictures.parts
@@ -65,16 +66,28 @@ class FrameLane:
                 task.cancel()
 
     async def _one(self, video: Video, wanted: Wanted) -> list[Encoded]:
-        started = time.perf_counter()
-        frames = await self._decoding.frames(video, USUAL, lambda found: self._prepared(found, wanted))
-        seconds = time.perf_counter() - started
-        self._observer.prepared(seconds)
-        pictures = [self._pictures.encoded(frame, DENSE, seconds) for frame in frames]
-        return await asyncio.gather(*pictures)
+        started, loop = time.perf_counter(), asyncio.get_running_loop()
+        sent: list[asyncio.Task[Encoded]] = []
+        over = asyncio.Event()
 
-    def _prepared(self, frames: Iterator[Frame], wanted: Wanted) -> list[Prepared]:
-        """Each as a picture is prepared, while the next one is decoded."""
-        return [self._pictures.preparer.prepare(frame.pixels, wanted) for frame in frames]
+        def send(frame: Prepared) -> None:
+            # The thread may be one frame behind when whoever asked is gone.
+            if over.is_set():
+                return
+            sent.append(loop.create_task(self._pictures.encoded(frame, DENSE, time.perf_counter() - started)))
+
+        def prepare(frames: Iterator[Frame]) -> None:
+            for frame in frames:
+                loop.call_soon_threadsafe(send, self._pictures.preparer.prepare(frame.pixels, wanted))
+
+        try:
+            await self._decoding.frames(video, USUAL, prepare)
+            self._observer.prepared(time.perf_counter() - started)
+            return await asyncio.gather(*sent)
+        finally:
+            over.set()
+            for task in sent:
+                task.cancel()
 
 
 def _mean(frames: Sequence[Encoded]) -> Any:
