@@ -46,18 +46,18 @@ def test_without_any_setting(stack: Stack) -> None:
     tag = "sentence-transformers-clip-ViT-B-32"
     assert (ROOT / "images" / f"{tag}.toml").exists()
     assert services[SERVICE]["image"] == f"multi2vec-openvino:{tag}"
-    assert services[SERVICE]["build"]["args"] == {"TAG": tag}
+    assert services[SERVICE]["build"]["args"] == {"TAG": tag, "EXTRAS": ""}
     assert "ports" not in services[SERVICE]
     ports = {(each["host_ip"], each["published"]) for each in services[WEAVIATE]["ports"]}
     assert ports == {("127.0.0.1", "8080"), ("127.0.0.1", "50051")}
 
 
 def test_the_environment_reaches_the_build(stack: Stack) -> None:
-    """Tag, base image and index as build_images.sh takes them."""
-    build = configuration(TAG="demo", BASE_IMAGE="here/python", TORCH_INDEX="http://there")["services"][SERVICE][
-        "build"
-    ]
-    assert build["args"] == {"TAG": "demo", "BASE_IMAGE": "here/python", "TORCH_INDEX": "http://there"}
+    """Tag, base image and index as build_images.sh takes them; and whether videos are wanted."""
+    given = {"TAG": "demo", "BASE_IMAGE": "here/python", "TORCH_INDEX": "http://there"}
+    service = configuration(**given, VIDEO="yes")["services"][SERVICE]
+    assert service["build"]["args"] == {**given, "EXTRAS": "video"}
+    assert service["image"] == "multi2vec-openvino:demo-video"
 
 
 @pytest.mark.parametrize("module", ["multi2vec-clip", "text2vec-transformers"])
