@@ -56,11 +56,11 @@ the longest whose vectors are compared. That was measured for 0.6, 4 and 8 billi
 Reckoned from it are, in fp16, 30 GB for 7 billion, so `--weights int8` on smaller machines. The checkpoint itself has
 to fit on the disk, beside the model.
 
-**Large fused models.** `Qwen3-VL-Embedding-2B` at its real size (2.13 billion parameters, random weights in bfloat16, 4.06
-GB) becomes a folder of 4.06 GB in fp16. On six texts, two pictures, a picture with a text and a video the smallest
+**Large fused models.** `Qwen3-VL-Embedding-2B` at its real size (2.13 billion parameters, random weights in bfloat16,
+4.26 GB) becomes a folder of 4.26 GB in fp16. On six texts, two pictures, a picture with a text and a video the smallest
 cosine was 1.0000000 with float32 and 0.999977 with bfloat16 arithmetic. Its conversion had 14.3 GB of memory of its own
-while all samples were compared in float32, of which the largest picture has 1,800 tokens: 8.5 GB for weights, the rest
-for it and the libraries. Reckoned from that are, with `--weights int8`, 10 GB for `VLM2Vec-Full` (4.15 billion), and 14
+while samples were compared in float32, of which the largest picture has 1,800 tokens: 8.5 GB for weights, the rest for
+it and the libraries. Reckoned from that are, with `--weights int8`, 10 GB for `VLM2Vec-Full` (4.15 billion), and 14
 GB for `Qwen3-VL-Embedding-8B` and `gme-Qwen2-VL-7B-Instruct` (8.15 and 8.29 billion; the checkpoint of the latter is in
 float32 and takes 33 GB of disk); in fp16 22 and 39 GB.
 
