@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import io
 import json
-import socket
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,148 +14,24 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from multi2vec.layouts import GemmaLayout, HdLayout, Layout, PatchLayout, Resize
-from tests import toy_fused
 from tests.benchmarks import __main__ as command
 from tests.benchmarks import (
     dialects,
-    films,
-    fused_memory,
     limit,
     machine,
-    memory,
     models,
     report,
     samples,
     servers,
-    videos,
 )
-from tests.benchmarks.films import Shape
 from tests.benchmarks.limit import Limit, Trial
-from tests.benchmarks.load import Plan, read_head, run
 from tests.benchmarks.machine import Cpu
 from tests.benchmarks.report import Bar, Round, Rounds, percentile
 from tests.benchmarks.servers import BenchmarkError
-from tests.benchmarks.session import Session, generate
-from tests.server import DEMO, free_port
+from tests.benchmarks.session import Session
+from tests.server import DEMO
 
 XEON = Cpu("a processor", 2, amx=True, avx512_bf16=True, avx512=True, avx2=True)
-GOOD = b'{"textVectors": [[1.0, 0.0]], "imageVectors": []}'
-
-
-class TinyServer:
-    """Answers every request with the same bytes, and counts them."""
-
-    def __init__(self, answer: bytes) -> None:
-        self._answer = answer
-        self._lock = threading.Lock()
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._socket.getsockname()[1])
-        self.bodies: list[bytes] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        with connection, connection.makefile("rb") as lines:
-            while lines.readline():
-                length = 0
-                while (line := lines.readline()) not in (b"\r\n", b""):
-                    name, _, value = line.partition(b":")
-                    length = int(value) if name.lower() == b"content-length" else length
-                with self._lock:
-                    self.bodies.append(lines.read(length))
-                if not self._answer:
-                    return
-                time.sleep(0.002)
-                # In two parts, as a slow network would deliver it.
-                connection.sendall(self._answer[:30])
-                connection.sendall(self._answer[30:])
-
-
-def http(status: str, body: bytes) -> bytes:
-    return f"HTTP/1.1 {status}\r\nserver: tiny\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
-
-
-@pytest.fixture
-def tiny(request: pytest.FixtureRequest) -> Iterator[TinyServer]:
-    server = TinyServer(request.param)
-    yield server
-    server.close()
-
-
-def plan(server: TinyServer, **changes: object) -> Plan:
-    fields = {"bodies": "", "clients": 4, "seconds": 0.2, "warm_up": 0.05, "answer_key": "textVectors", **changes}
-    return Plan(port=server.port, **fields)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("tiny", [http("200 OK", GOOD)], indirect=True)
-def test_load_counts_the_answers_within_its_window(tiny: TinyServer) -> None:
-    result = asyncio.run(run(plan(tiny), [b"one", b"two", b"three"]))
-
-    assert (result.errors, result.first_error) == (0, None)
-    assert 0 < len(result.latencies) < len(tiny.bodies)
-    assert result.seconds >= 0.2
-    assert set(tiny.bodies) == {b"one", b"two", b"three"}
-    assert tiny.bodies.count(b"one") - tiny.bodies.count(b"three") in (0, 1)
-    assert result.vectors == {"0": [1.0, 0.0], "1": [1.0, 0.0], "2": [1.0, 0.0]}
-
-
-@pytest.mark.parametrize(
-    ("tiny", "says"),
-    [
-        (http("503 Service Unavailable", b'{"error": "busy"}'), "status 503"),
-        (http("200 OK", b'{"textVectors": []}'), "without exactly one vector"),
-        (http("200 OK", b'{"textVectors": [[1.0], [1.0]]}'), "without exactly one vector"),
-        (http("200 OK", b'{"textVectors": [[NaN]]}'), "without exactly one vector"),
-        (http("200 OK", b'{"error": "no"}'), "without exactly one vector"),
-        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "without Content-Length"),
-        (b"", "closed before the answer"),
-    ],
-    indirect=["tiny"],
-)
-def test_load_notices_errors(tiny: TinyServer, says: str) -> None:
-    result = asyncio.run(run(plan(tiny), [b"one", b"two"]))
-
-    assert result.errors > 0
-    assert says in (result.first_error or "")
-
-
-def test_load_notices_that_nothing_listens() -> None:
-    nothing = Plan(free_port(), "", clients=2, seconds=0.1, answer_key="textVectors")
-
-    result = asyncio.run(run(nothing, [b"one"]))
-
-    assert result.errors == 1
-    assert "Connect" in (result.first_error or "")
-
-
-@pytest.mark.parametrize("tiny", [http("200 OK", GOOD)], indirect=True)
-def test_load_in_its_own_process(tiny: TinyServer, tmp_path: Path) -> None:
-    bodies = tmp_path / "bodies.jsonl"
-    bodies.write_bytes(b'{"texts": ["a"]}\n{"texts": ["b"]}')
-
-    result = generate(plan(tiny, bodies=str(bodies), seconds=0.05))
-
-    assert result["errors"] == 0
-    assert set(tiny.bodies) == {b'{"texts": ["a"]}', b'{"texts": ["b"]}'}
-    assert result["generator_cpu"] >= 0
-    assert result["server_cpu"] is None
-
-
-def test_read_head() -> None:
-    assert read_head(b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\nx: y") == (200, 12)
-    assert read_head(b"HTTP/1.1 404 Not Found\r\nx: y\r\ncontent-length: 0") == (404, 0)
-    assert read_head(b"HTTP/1.1 204 No Content\r\nx: y") == (204, None)
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 100])
@@ -346,76 +217,3 @@ class TestDialects:
 
     def test_writing_takes_time(self) -> None:
         assert all(value > 0 for value in dialects.milliseconds_to_write().values())
-
-
-class TestVideos:
-    SHAPE = Shape(seconds=2, width=128, height=96, rate=10)
-
-    def test_both_ways_to_decode_give_the_same_frames(self, tmp_path: Path) -> None:
-        film = films.video(self.SHAPE, tmp_path)
-        assert film == films.video(self.SHAPE, tmp_path)
-        ours = videos.by_service(film)
-        assert list(ours) == [1, 3, 6, 8, 11, 13, 16, 18]
-        for seek in (True, False):
-            theirs = videos.by_av(film, list(ours), seek=seek)
-            # One of them may round colours otherwise.
-            assert all(np.abs(theirs[number].astype(int) - pixels).max() <= 1 for number, pixels in ours.items())
-
-    def test_all_figures_are_there(self, tmp_path: Path) -> None:
-        found = videos.run(DEMO, self.SHAPE, rounds=2, number=3, cache=tmp_path)
-        for name in ("alone_ms", "pictures_ms", "decode_ms", "av_from_keys_ms", "av_every_frame_ms"):
-            assert 0 < found[name]["p50"] <= found[name]["p95"]
-        assert found["at_once"]["requests"] == 3
-        assert found["decoder_mb"] > 0
-        for peaks in found["memory_mb"].values():
-            assert 0 < peaks["own"] <= peaks["process"] <= peaks["together"]
-            assert peaks["child"] > 0
-            assert peaks["children"] >= 1
-        console = Console(width=160, file=io.StringIO())
-        videos.show(console, json.loads(json.dumps(found)))
-        assert isinstance(console.file, io.StringIO)
-        assert "one at a time" in console.file.getvalue()
-
-
-def test_the_memory_of_a_process_and_of_its_children() -> None:
-    program = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
-    child = "import time; much = bytearray(50_000_000); time.sleep(0.3)"
-    process = subprocess.Popen([sys.executable, "-c", program, child])
-    with memory.watched(process.pid) as peaks:
-        process.wait()
-    assert peaks.child > 50 > peaks.own > 0
-    assert peaks.together > peaks.child
-    assert peaks.children == 1
-    assert memory.status(process.pid) == {}
-
-
-class TestFusedMemory:
-    @pytest.mark.parametrize(
-        ("layout", "size"),
-        [
-            (PatchLayout(14, 2, (Resize(28, 3136, 12845056), Resize(28, 200704, 1003520))), (1120, 896)),
-            (PatchLayout(16, 2, (Resize(32, 4096, 1843200),)), (1440, 1280)),
-            (GemmaLayout(16, 3, 280), (960, 672)),
-            (HdLayout(16), (1344, 1344)),
-        ],
-    )
-    def test_the_largest_picture_takes_all_there_is(self, layout: Layout, size: tuple[int, int]) -> None:
-        assert fused_memory.largest(layout) == size
-        side, most = fused_memory.units(layout)
-        assert size[0] * size[1] == most * side**2
-
-    def test_all_figures_are_there(self, tmp_path: Path) -> None:
-        found = fused_memory.run(toy_fused.write(tmp_path / "model"), {"FUSED_BATCH": "4"})
-        tokens = {what.split()[1]: answer["tokens"] for what, answer in found["answers"].items()}
-        assert tokens["picture"] > 16
-        assert tokens["text"] == 48
-        assert tokens["short"] > 5 * fused_memory.SHORT
-        assert 0 < found["memory_mb"]["own"] <= found["memory_mb"]["process"]
-        console = Console(width=160, file=io.StringIO())
-        fused_memory.show(console, json.loads(json.dumps(found)))
-        assert isinstance(console.file, io.StringIO)
-        assert "FUSED_BATCH" in console.file.getvalue()
-
-    def test_another_model_is_refused(self) -> None:
-        with pytest.raises(BenchmarkError, match="no model of texts and pictures together"):
-            fused_memory.run(DEMO, {})

@@ -20,7 +20,8 @@ from multi2vec.engine.errors import Unsupported
 from tests.checkpoints import text_layouts
 from tests.checkpoints.text_layouts import TASK
 from tests.convert.conftest import Converted, quiet
-from tests.convert.layouts import LAYOUTS, small
+from tests.convert.layout import small
+from tests.convert.layouts import LAYOUTS
 from tests.convert.texts import encoded, ids, largest_cosine, sentence_transformer, smallest_cosine, vectors
 
 Convert = Callable[[str], Converted]

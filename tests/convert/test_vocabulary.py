@@ -19,7 +19,7 @@ from multi2vec.convert.families import clip
 from multi2vec.convert.model import Model
 from multi2vec.convert.parts import vocabulary
 from tests import checkpoints
-from tests.convert.layouts import small
+from tests.convert.layout import small
 
 Checkpoint = Callable[[str], Path]
 

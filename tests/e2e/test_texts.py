@@ -24,7 +24,7 @@ from multi2vec.specs import Prompt
 from tests import checkpoints, pictures, toy
 from tests.conftest import Figure
 from tests.convert.conftest import on_few_samples, quiet
-from tests.convert.layouts import small
+from tests.convert.layout import small
 from tests.e2e.conftest import StartWeaviate
 from tests.e2e.library import SMALLEST_COSINE, cosine, load, vectors_by_title
 from tests.e2e.sentences import OTHERS, QUESTIONS, TOPICS
