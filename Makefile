@@ -33,6 +33,7 @@ convert: $(FULL)/.done  ## Convert a model: TAG=… from the hub, or SOURCE=<fol
 	$(FULL)/bin/multi2vec convert "$(TAG)" $(if $(SOURCE),--source "$(SOURCE)")
 
 test: $(FULL)/.done  ## The tests that need no Weaviate, container engine, Helm or cluster (e2e and test-… are for those)
+	@# On two cores, more threads of torch would wait for each other.
 	OMP_NUM_THREADS=1 $(FULL)/bin/python -m pytest --numprocesses 2 --dist loadfile
 
 test-models: $(FULL)/.done  ## Models of real size, converted and run: MODELS=chosen (a few), all, or tags with commas

@@ -91,7 +91,7 @@ def test_the_figures_are_in_the_manifest(converted: Convert, layout: str) -> Non
             sample for sample in samples.SAMPLES[modality].all() if samples.fits(sample.item, made.manifest.modalities)
         ]
         assert whole + inputs_only.get(modality, 0) == len(fitting)
-        assert whole >= 0.75 * len(fitting)
+        assert whole >= 0.85 * len(fitting)
     assert figures["preparation"] == {modality: dict.fromkeys(names, 0) for modality, names in inputs.items()}
     for modality in inputs:
         assert figures["f32"][modality]["dense"]["smallest_cosine"] >= 0.9999

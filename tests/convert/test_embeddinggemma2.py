@@ -146,7 +146,7 @@ def test_rows_of_a_picture_are_the_librarys(folder: Path, served: Embedder, size
     library: Any = EmbeddingGemma2Model.from_pretrained(folder, dtype=torch.float32).eval()
     with torch.inference_mode():
         rows = library.get_image_features(made["pixel_values"], made["image_position_ids"]).pooler_output[0].numpy()
-    laid = lay_out(picture, LAYOUT, Image.Resampling.BICUBIC)
+    laid = lay_out([picture], LAYOUT, Image.Resampling.BICUBIC)
     parts = served.lanes["image"].parts
     assert parts is not None
     found = parts.encoder.encode(laid.arrays)[ROWS]
@@ -159,7 +159,7 @@ def test_tokens_are_those_of_the_parts(folder: Path, original: originals.Origina
     """Nothing stands between parts, and texts on either side of a picture do not touch each other."""
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     before, place, after = (tokenizer.token_to_id(token) for token in ("<|image>", "<|image|>", "<image|>"))
-    rows = lay_out(opened(WIDE), LAYOUT, Image.Resampling.BICUBIC).rows
+    rows = lay_out([opened(WIDE)], LAYOUT, Image.Resampling.BICUBIC).rows
 
     def ids(text: str) -> list[int]:
         return list(tokenizer.encode(text, add_special_tokens=False).ids)

@@ -139,7 +139,7 @@ def picture_examples() -> list[bytes]:
 def fused() -> list[Sample]:
     """Texts, pictures and videos together, and each alone."""
     tall, wide = Item("image", drawings.scene_file(120, 160)), Item("image", drawings.scene_file(300, 70))
-    words, moving = Item("text", "a photo of a cat\nby night"), Item("video", tuple(drawings.moving_files(4, 90, 60)))
+    words, moving = Item("text", "a photo of a cat\nby night"), Item("video", tuple(drawings.moving_files(4, 60, 60)))
     return [
         Sample("picture, text", (tall, words)),
         Sample("text, picture", (words, wide)),

@@ -39,7 +39,7 @@ def noise(width: int, height: int) -> Image.Image:
 
 
 def cut(picture: Image.Image, layout: GemmaLayout = LAYOUT) -> Laid:
-    return lay_out(picture, layout, Image.Resampling.BICUBIC)
+    return lay_out([picture], layout, Image.Resampling.BICUBIC)
 
 
 def check_original(picture: Image.Image, layout: GemmaLayout) -> None:

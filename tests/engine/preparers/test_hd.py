@@ -85,7 +85,7 @@ def test_tiles_and_rows(size: tuple[int, int], expected: tuple[tuple[int, int], 
 
 
 def test_what_the_tower_takes() -> None:
-    laid = layouts.lay_out(noise(640, 480), HdLayout(16), Image.Resampling.BILINEAR)
+    laid = layouts.lay_out([noise(640, 480)], HdLayout(16), Image.Resampling.BILINEAR)
     assert np.array_equal(laid.arrays["pixels"], hd.tiled(noise(640, 480), 16))
     assert (laid.rows, laid.grid, laid.size) == (1921, None, 13 * 24 * 24)
 

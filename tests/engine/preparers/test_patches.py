@@ -42,7 +42,7 @@ def noise(height: int, width: int) -> Image.Image:
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_the_sizes_that_models_make_of_pictures(size: tuple[int, int], which: int) -> None:
     layout = (GME, DSE, QWEN3)[which]
-    laid = patches.lay_out(noise(*size), layout, Image.Resampling.BICUBIC)
+    laid = patches.lay_out([noise(*size)], layout, Image.Resampling.BICUBIC)
     height, width, tokens = TABLE[size][which]
     unit = layout.patch * layout.merge
     assert laid.rows == tokens
@@ -111,7 +111,7 @@ def test_patches_of_qwen3_against_the_processor(size: tuple[int, int]) -> None:
     picture = noise(*size)
     processor = Qwen2VLImageProcessorPil(patch_size=16, min_pixels=4096, max_pixels=1843200)
     found = processor(picture, do_rescale=False, do_normalize=False, return_tensors="np")
-    laid = patches.lay_out(picture, QWEN3, Image.Resampling.BICUBIC)
+    laid = patches.lay_out([picture], QWEN3, Image.Resampling.BICUBIC)
     assert laid.arrays["pixels"].dtype == np.uint8
     assert np.array_equal(laid.arrays["pixels"], found["pixel_values"])
 
@@ -123,10 +123,10 @@ def test_patches_against_the_processor(size: tuple[int, int]) -> None:
     processor = Qwen2VLImageProcessorPil(min_pixels=784, max_pixels=200000)
     found = processor(picture, do_rescale=False, do_normalize=False, return_tensors="pt")
     pixels = found["pixel_values"].numpy().astype(np.uint8)
-    laid = patches.lay_out(picture, layout, Image.Resampling.BICUBIC)
+    laid = patches.lay_out([picture], layout, Image.Resampling.BICUBIC)
     assert laid.arrays["pixels"].dtype == np.uint8
     assert np.array_equal(laid.arrays["pixels"], pixels.reshape(-1, 3, 2, 196)[:, :, 0].reshape(-1, 588))
-    both = patches.lay_out(picture, PatchLayout(14, 2, layout.resizes, frames=2), Image.Resampling.BICUBIC)
+    both = patches.lay_out([picture], PatchLayout(14, 2, layout.resizes, frames=2), Image.Resampling.BICUBIC)
     assert np.array_equal(both.arrays["pixels"], pixels)
     places = get_vision_position_ids(found["image_grid_thw"], 2)
     assert np.array_equal(laid.arrays["position_ids"], places.numpy())
@@ -134,5 +134,5 @@ def test_patches_against_the_processor(size: tuple[int, int]) -> None:
 
 def test_a_very_narrow_picture_is_refused_or_clamped() -> None:
     with pytest.raises(BadInput, match="a picture has 6000×20 pixels; its longer side can be at most 200 times"):
-        patches.lay_out(noise(20, 6000), DSE, Image.Resampling.BICUBIC)
-    assert patches.lay_out(noise(20, 6000), GME, Image.Resampling.BICUBIC).grid == (2, 227)
+        patches.lay_out([noise(20, 6000)], DSE, Image.Resampling.BICUBIC)
+    assert patches.lay_out([noise(20, 6000)], GME, Image.Resampling.BICUBIC).grid == (2, 227)

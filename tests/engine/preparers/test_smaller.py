@@ -60,13 +60,13 @@ def test_a_picture_that_the_model_cannot_take_is_refused(layout: Layout, least: 
 )
 def test_pictures_have_no_more_pixels(layout: Layout, pixels: int, of_a_patch: int) -> None:
     for size in SIZES:
-        laid = layouts.lay_out(Image.new("RGB", size), smaller(layout, pixels), Image.Resampling.BICUBIC)
+        laid = layouts.lay_out([Image.new("RGB", size)], smaller(layout, pixels), Image.Resampling.BICUBIC)
         assert laid.size * of_a_patch <= pixels, size
 
 
 def test_tiles_have_no_more_pixels() -> None:
     for size in SIZES:
-        laid = layouts.lay_out(Image.new("RGB", size), smaller(HD, 500_000), Image.Resampling.BILINEAR)
+        laid = layouts.lay_out([Image.new("RGB", size)], smaller(HD, 500_000), Image.Resampling.BILINEAR)
         height, width, _ = laid.arrays["pixels"].shape
         assert height * width <= 500_000, size
 

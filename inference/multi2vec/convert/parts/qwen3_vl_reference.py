@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -51,12 +51,9 @@ class Original(qwen_vl_reference.Original):
     chat: Any
     videos: Any
 
-    def prepare(self, item: InPrompt) -> Mapping[str, Array]:
-        found = dict(super().prepare(item))
-        for number, seen in enumerate(self.inputs(item).seen, 1):
-            indices, weights = self._between(seen.grid)
-            found |= {f"picture {number} interp_indices": indices, f"picture {number} interp_weights": weights}
-        return found
+    def for_tower(self, seen: Seen) -> dict[str, Array]:
+        indices, weights = self._between(seen.grid)
+        return {**super().for_tower(seen), "interp_indices": indices, "interp_weights": weights}
 
     def inputs(self, item: InPrompt) -> Inputs:
         return super().inputs(replace(item, pieces=sorted(item.pieces, key=lambda piece: piece.modality != "video")))

@@ -88,11 +88,14 @@ class Original:
             "index": np.where(is_row, is_row.cumsum(), 0),
             "position_ids": inputs.positions.numpy(),
         }
-        merge = self.processor.merge_size
         for number, seen in enumerate(inputs.seen, 1):
-            found[f"picture {number} pixels"] = seen.bytes
-            found[f"picture {number} position_ids"] = get_vision_position_ids(seen.grid, merge).numpy()
+            found |= {f"picture {number} {name}": array for name, array in self.for_tower(seen).items()}
         return found
+
+    def for_tower(self, seen: Seen) -> dict[str, Array]:
+        """What the vision tower takes of a picture, or of frames."""
+        places = get_vision_position_ids(seen.grid, self.processor.merge_size)
+        return {"pixels": seen.bytes, "position_ids": places.numpy()}
 
     def rows(self, items: Sequence[InPrompt]) -> Mapping[str, Sequence[Row]]:
         """One vector each, not normalised."""

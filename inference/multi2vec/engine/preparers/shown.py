@@ -12,7 +12,7 @@ from PIL import Image
 from multi2vec.engine.errors import Unsupported
 from multi2vec.engine.items import Item
 from multi2vec.engine.preparers import layouts, videos
-from multi2vec.engine.preparers.layouts import Laid
+from multi2vec.engine.preparers.layouts import Laid, smaller
 from multi2vec.engine.preparers.pictures import RESAMPLING, decoded, to_rgb, upright
 from multi2vec.engine.preparers.protocol import Prepared
 from multi2vec.engine.preparers.videos import Film, video_of
@@ -81,15 +81,15 @@ class Showing:
         )
 
     def _together(self, frames: Sequence[Frame], video: VideoSpec) -> tuple[Laid, float]:
-        layout = layouts.sharing(video.layout, video.pixels, frames[0].of)
+        layout = smaller.sharing(video.layout, video.pixels, frames[0].of)
         pictures = [Image.fromarray(frame.pixels) for frame in frames]
-        laid = layouts.lay_out_frames(pictures, layout, RESAMPLING[self._spec.interpolation])
+        laid = layouts.lay_out(pictures, layout, RESAMPLING[self._spec.interpolation])
         return laid, (frames[0].seconds + frames[-1].seconds) / 2
 
     def _opened(self, opened: Image.Image) -> Laid:
         spec = self._spec
         picture = to_rgb(upright(opened, spec), spec)
-        return layouts.lay_out(picture, spec.layout, RESAMPLING[spec.interpolation])
+        return layouts.lay_out([picture], spec.layout, RESAMPLING[spec.interpolation])
 
 
 def sampling(video: VideoSpec) -> Sampling:

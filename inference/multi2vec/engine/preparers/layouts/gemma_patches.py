@@ -8,6 +8,7 @@ roundings and the order of patches are those of `Gemma4ImageProcessorPil` of tra
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,10 @@ Places = npt.NDArray[np.int64]
 Size = tuple[int, int]
 
 
-def lay_out(picture: Image.Image, layout: GemmaLayout, resample: Image.Resampling) -> Laid:
+def lay_out(frames: Sequence[Image.Image], layout: GemmaLayout, resample: Image.Resampling) -> Laid:
     """The picture's patches, uint8 (patches, edge² · 3), and their places, int64 (patches, 2), both from left to right
     and then from top to bottom."""
+    (picture,) = frames
     picture = picture.resize(fitted(picture.size, layout), resample)
     columns, rows = picture.width // layout.edge, picture.height // layout.edge
     arrays: dict[str, npt.NDArray[Any]] = {

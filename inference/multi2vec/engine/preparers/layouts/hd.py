@@ -8,6 +8,7 @@ test holds the pixels against torchvision, by which it resizes and pads.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +29,11 @@ SIDE_ROWS = 12
 WHITE = (255, 255, 255)
 
 
-def lay_out(picture: Image.Image, layout: HdLayout, resample: Image.Resampling) -> Laid:
+def lay_out(frames: Sequence[Image.Image], layout: HdLayout, resample: Image.Resampling) -> Laid:
     """The picture's tiles as one picture, uint8 (height, width, 3), both whole multiples of 336. Its size is how many
     patches the tower looks at, with those of the whole picture as a tile. Raises `BadInput` for a picture that is too
     narrow."""
+    (picture,) = frames
     pixels = tiled(picture, layout.crops, resample)
     height, width = pixels.shape[:2]
     tiles = height * width // TILE**2 + 1

@@ -23,18 +23,13 @@ Pixels = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 
 
-def lay_out(picture: Image.Image, layout: PatchLayout, resample: Image.Resampling) -> Laid:
-    """The picture's patches, uint8 (patches, 3 · frames · patch²), and their rows and columns, int64 (patches, 2), both
+def lay_out(frames: Sequence[Image.Image], layout: PatchLayout, resample: Image.Resampling) -> Laid:
+    """A picture's patches, uint8 (patches, 3 · frames · patch²), and their rows and columns, int64 (patches, 2), both
     in the order of the tower; with a table, the entries that they lie between, int64 (patches, 4), and how much they
     have of each, float32 (patches, 4). Raises `BadInput` for a picture that is too narrow."""
-    pixels = _resized(picture, _sizes(picture, layout), resample)
-    return in_patches([pixels] * layout.frames, layout)
-
-
-def lay_out_frames(frames: Sequence[Image.Image], layout: PatchLayout, resample: Image.Resampling) -> Laid:
-    """The same for as many frames as the layout's; all become as large as the first."""
     sizes = _sizes(frames[0], layout)
-    return in_patches([_resized(frame, sizes, resample) for frame in frames], layout)
+    pixels = [_resized(frame, sizes, resample) for frame in frames]
+    return in_patches(pixels * layout.frames if len(pixels) == 1 else pixels, layout)
 
 
 def in_patches(frames: Sequence[Pixels], layout: PatchLayout) -> Laid:

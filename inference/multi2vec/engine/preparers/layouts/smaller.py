@@ -14,6 +14,9 @@ from multi2vec.engine.preparers.layouts.hd import TILE
 from multi2vec.layouts import GemmaLayout, HdLayout, Layout, PatchLayout
 from multi2vec.specs import FusedSpec
 
+# Above the least size that frames may have, so much room is left even where their pixels are spent.
+ROOM = 1.05
+
 
 def with_pixels(spec: FusedSpec, pixels: int) -> FusedSpec:
     """The spec with pictures of at most so many pixels; as it is where they have no more than that.
@@ -26,6 +29,14 @@ def with_pixels(spec: FusedSpec, pixels: int) -> FusedSpec:
         raise ValueError(f"the model's pictures have at least {least} pixels, more than {pixels}")
     video = spec.video and replace(spec.video, layout=_smaller(spec.video.layout, pixels))
     return replace(spec, layout=_smaller(spec.layout, pixels), video=video)
+
+
+def sharing(layout: Layout, pixels: int | None, frames: int) -> Layout:
+    """The layout of one of so many frames that have so many pixels together, as `fetch_video` of the library
+    qwen_vl_utils counts them; None: as many as each likes."""
+    if pixels is None:
+        return layout
+    return _smaller(layout, max(pixels // frames, int(LAYOUTS[type(layout)].least(layout) * ROOM)))
 
 
 def _smaller(layout: Layout, pixels: int) -> Layout:
