@@ -22,7 +22,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import json
 import statistics
 import subprocess
 import sys
@@ -54,8 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     # Into a file or a log there is no width to be known.
     report.show(Console() if sys.stdout.isatty() else Console(width=WIDTH), found)
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    report.keep(found, options.json)
     return 0 if found["complete"] else 1
 
 

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from multi2vec.serve import answers
-from tests.benchmarks import machine, models, samples, servers
+from tests.benchmarks import machine, models, report, samples, servers
 
 MOST = 1.1
 MOST_MILLISECONDS = 50.0
@@ -159,8 +159,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = made.parse_args(arguments)
     found = run((options.model_dir or models.model(models.checkpoint())).resolve(), options.rounds)
     show(Console(), found)
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    report.keep(found, options.json)
     return 0
 
 

@@ -33,7 +33,7 @@ from multi2vec import manifest as manifests
 from multi2vec.engine.preparers.layouts.hd import TILE
 from multi2vec.layouts import GemmaLayout, HdLayout, Layout
 from multi2vec.specs import FusedSpec
-from tests.benchmarks import machine, memory, models, samples, servers
+from tests.benchmarks import machine, memory, models, report, samples, servers
 
 LONG, SHORT = 4000, 16
 # One token each in most tokenizers.
@@ -188,8 +188,7 @@ def main(arguments: list[str] | None = None) -> int:
     settings = dict(each.split("=", 1) for each in options.set)
     found = run((options.model_dir or models.small_fused()).resolve(), settings)
     show(Console(), found)
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    report.keep(found, options.json)
     return 0
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from rich import box
@@ -211,3 +213,9 @@ FIGURES = (
     "rss_over_reference",
     "import_over_reference",
 )
+
+
+def keep(found: Mapping[str, Any], path: Path | None) -> None:
+    """All figures as JSON, where a file is wanted."""
+    if path is not None:
+        path.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -40,7 +40,7 @@ from rich.table import Table
 from multi2vec import manifest as manifests
 from multi2vec.engine.preparers.videos import USUAL
 from multi2vec.engine.video.decoder import decode
-from tests.benchmarks import films, machine, memory, models, servers
+from tests.benchmarks import films, machine, memory, models, report, servers
 from tests.benchmarks.films import Shape
 from tests.benchmarks.report import percentile
 
@@ -218,8 +218,7 @@ def main(arguments: list[str] | None = None) -> int:
     model = (options.model_dir or models.model(models.checkpoint())).resolve()
     found = run(model, Shape(seconds=options.seconds), options.rounds)
     show(Console(), found)
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    report.keep(found, options.json)
     return 0
 
 
