@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
+import ssl
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +23,20 @@ Figure = Callable[[str], None]
 # Under which a test's report keeps its figures: with several processes it comes from another one.
 FIGURE = "figure"
 
+# So many further modules are worth a look through everything.
+MANY_MODULES = 100
+
+# Each client would read the certificates of all authorities anew, which takes longer than most requests here.
+ssl.create_default_context = functools.cache(ssl.create_default_context)
+
 # A busy machine is no failure; how fast things are is the benchmarks' business.
 settings.register_profile("calm", deadline=None, max_examples=int(os.environ.get("EXAMPLES", "60")))
 settings.load_profile("calm")
+
+
+def pytest_unconfigure() -> None:
+    """Libraries warn of what they find alive when a process ends."""
+    gc.unfreeze()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -37,6 +52,19 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.section(NOT_TESTED.strip(" :"), red=True, bold=True)
         for reason in lacking:
             terminalreporter.line(reason, red=True)
+
+
+_known_modules = 0
+
+
+@pytest.fixture(autouse=True)
+def modules_are_no_garbage() -> None:
+    """What libraries hold, millions of objects, is not looked through by each of the many garbage collections."""
+    global _known_modules
+    if len(sys.modules) > _known_modules + MANY_MODULES:
+        gc.collect()
+        gc.freeze()
+        _known_modules = len(sys.modules)
 
 
 @pytest.fixture
