@@ -41,10 +41,10 @@ COSTS = """\
 ## What each costs
 
 Converted here, at real size but with random weights, which changes neither time nor memory nor size: the weights cannot
-be had where this is measured. `smallest cosine` is that of any text or picture to the original library's vector, with
-float32 and with bfloat16 arithmetic. Speed is that of the model in one process without HTTP: items one at a time, and
-all of a few in one call. Peak memory is that of the conversion without the pages of mapped files, which the system
-drops when it needs them. `published` repeats the figures from above.
+be had where this is measured. `smallest cosine` is that of any sample to the original library's vector, with float32
+and with bfloat16 arithmetic. Speed is that of the model in one process without HTTP: items one at a time, and all of a
+few in one call. Peak memory is that of the conversion without the pages of mapped files, which the system drops when it
+needs them. `published` repeats the figures from above.
 """
 
 LARGE = """\
@@ -56,13 +56,12 @@ the longest whose vectors are compared. That was measured for 0.6, 4 and 8 billi
 Reckoned from it are, in fp16, 30 GB for 7 billion, so `--weights int8` on smaller machines. The checkpoint itself has
 to fit on the disk, beside the model.
 
-**Large fused models.** `Qwen3-VL-Embedding-2B` at its real size (2.13 billion parameters, random weights in bfloat16,
-4.26 GB) becomes a folder of 4.26 GB in fp16. On six texts, two pictures, a picture with a text and a video the smallest
-cosine was 1.0000000 with float32 and 0.999977 with bfloat16 arithmetic. Its conversion had 14.3 GB of memory of its own
-while samples were compared in float32, of which the largest picture has 1,800 tokens: 8.5 GB for weights, the rest for
-it and the libraries. Reckoned from that are, with `--weights int8`, 10 GB for `VLM2Vec-Full` (4.15 billion), and 14
-GB for `Qwen3-VL-Embedding-8B` and `gme-Qwen2-VL-7B-Instruct` (8.15 and 8.29 billion; the checkpoint of the latter is in
-float32 and takes 33 GB of disk); in fp16 22 and 39 GB.
+**Large fused models.** `Qwen3-VL-Embedding-2B`, above, has 2.13 billion parameters, and a checkpoint of 4.26 GB in
+bfloat16. Its conversion had most memory while samples were compared in float32, of which the largest picture has 1,800
+tokens: 8.5 GB for weights, 6.1 GB for it and the libraries. Most of its time is that of the same samples, which the
+original and both arithmetics need. Reckoned from that are, with `--weights int8`, 10 GB for `VLM2Vec-Full` (4.15
+billion), and 14 GB for `Qwen3-VL-Embedding-8B` and `gme-Qwen2-VL-7B-Instruct` (8.15 and 8.29 billion; the checkpoint of
+the latter is in float32 and takes 33 GB of disk); in fp16 22 and 39 GB.
 
 **Long texts.** `tests/models/test_long_texts.py` measures a small model. Over 10,000 requests with texts of 1 to 8,192
 tokens, as many between 10 and 100 as between 100 and 1,000, its memory stayed at 270 MB from the first thousand on. One
