@@ -5,6 +5,11 @@ The authors' code is for transformers 4 and does not run with this one. Its step
 its order, apart from the towers' and the engine's: pictures by torchvision, one picture's tiles behind the whole of it,
 one item at a time without padding, and the library's choice between short and long factors of positions. Only what
 people write is never one of the tokenizer's added tokens here, and never a picture's place.
+
+Compared once with that code (TIGER-AI-Lab/VLM2Vec, 6e1e1d4, run by transformers 4.46.3 beside the project) on a small
+checkpoint with a picture tower as wide as the real one: six items of one picture, two or none, 7 to 13,502 tokens, with
+4 and with 16 tiles. Pictures had as many rows, and the states before and behind each layer and at the end were equal to
+within 7.5e-7 of the largest.
 """
 
 from __future__ import annotations
