@@ -75,6 +75,9 @@ def fewer_pixels() -> Iterator[None]:
     sizes = {name: (width // 4, height // 4) for name, (width, height) in photographs.SIZES.items()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(photographs, "SIZES", {**sizes, "rocket.jpg": photographs.SIZES["rocket.jpg"]})
+        # Other tests may have asked for whole ones.
+        photographs.camera_files.cache_clear()
+        samples.pictures.cache_clear()
         yield
 
 
