@@ -19,7 +19,7 @@ import pytest
 from rich.console import Console
 
 from multi2vec import manifest as manifests
-from multi2vec.convert import families, parity, photographs, pipeline, samples
+from multi2vec.convert import families, parity, pipeline, samples
 from multi2vec.convert.comparison import Report
 from multi2vec.convert.model import Model
 from multi2vec.engine.preparers import PREPARERS
@@ -65,19 +65,6 @@ def near_in_bf16_too() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parity, "measure", strict)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def fewer_pixels() -> Iterator[None]:
-    """Photographs of a quarter of a camera's width, but for one: half of the time of all conversions would be theirs.
-    Models of real size are compared on whole ones."""
-    sizes = {name: (width // 4, height // 4) for name, (width, height) in photographs.SIZES.items()}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(photographs, "SIZES", {**sizes, "rocket.jpg": photographs.SIZES["rocket.jpg"]})
-        # Other tests may have asked for whole ones.
-        photographs.camera_files.cache_clear()
-        samples.pictures.cache_clear()
         yield
 
 

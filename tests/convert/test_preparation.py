@@ -25,8 +25,6 @@ from multi2vec.specs import PictureSpec
 
 EDGE = 40
 MODES = ("RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "I;16")
-# Here photographs are as large as a camera's.
-SAMPLES: dict[str, bytes] = {each.name: each.item for each in samples.pictures()}
 
 
 CLIP = CLIPImageProcessorPil(size={"shortest_edge": EDGE}, crop_size={"height": EDGE, "width": EDGE})
@@ -103,16 +101,21 @@ def test_pictures_of_any_size_and_mode(library: Library, width: int, height: int
 
 
 @each_library
-@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("name", [each.name for each in samples.pictures()])
 def test_the_samples(library: Library, name: str) -> None:
-    data = SAMPLES[name]
+    data = sample(name)
     assert np.array_equal(prepare(data, library.spec), library.pixels(data))
+
+
+def sample(name: str) -> bytes:
+    data: bytes = next(each.item for each in samples.pictures() if each.name == name)
+    return data
 
 
 def test_what_is_done_about_transparency_matters() -> None:
     """Otherwise the comparisons above would prove nothing about it."""
     for name in ("RGBA", "palette with transparency"):
-        data = SAMPLES[name]
+        data = sample(name)
         white, dropped = (LIBRARIES[f"transformers, {each}"] for each in ("on white", "alpha dropped"))
         assert not np.array_equal(white.pixels(data), dropped.pixels(data))
 
@@ -141,7 +144,7 @@ def test_pictures_too_long_to_be_resized_as_a_whole(size: tuple[int, int], monke
 
 
 def test_orientation_is_applied_only_where_the_recipe_asks() -> None:
-    data = SAMPLES["EXIF orientation 6"]
+    data = sample("EXIF orientation 6")
     as_stored = prepare(data, PLAIN_TRANSFORMERS.spec)
     upright = prepare(data, dataclasses.replace(PLAIN_TRANSFORMERS.spec, exif_orientation=True))
     turned = np.rot90(as_stored, k=-1)

@@ -13,7 +13,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--models", default="chosen", metavar="LIST", help="tags separated by commas, chosen (a few), or all"
     )
     parser.addoption("--weights", default="", help="how weights are stored, instead of what the recipe says")
-    parser.addoption("--requests", type=int, default=1000, help="how many texts of all lengths are sent")
+    parser.addoption("--requests", type=int, default=2000, help="how many texts of all lengths are sent")
     parser.addoption("--keep-records", action="store_true", help="write what was measured to docs/models.json")
 
 

@@ -37,8 +37,8 @@ REAL_SIZES: dict[str, str] = {
     "tipsv2-b14": "tipsv2_layouts:tipsv2_b14",
 }
 
-# Those that CI converts: two towers, and a decoder in 16 bits.
-CHOSEN: tuple[str, ...] = ("cn-clip-vit-b-16", "qwen3-embedding-0.6b")
+# Those that CI converts: two towers of transformers and of open_clip, and a decoder in 16 bits.
+CHOSEN: tuple[str, ...] = ("cn-clip-vit-b-16", "mobileclip_s1", "qwen3-embedding-0.6b")
 
 # How long those may take that need more than half an hour on two cores.
 SECONDS: dict[str, int] = {
